@@ -1,0 +1,1 @@
+"""Stateless mathematics that several rooms share."""
