@@ -66,7 +66,9 @@ def unknown(kind: str, name: object, names: Iterable[str]) -> UnknownName:
     known = [str(n) for n in names]
     near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.4) or known[:3]
     offered = ", ".join(repr(n) for n in near)
-    return UnknownName(f"{kind}: found {name!r}, wanted one of {len(known)} names; nearest: {offered}")
+    return UnknownName(
+        f"{kind}: found {name!r}, wanted one of {len(known)} names; nearest: {offered}"
+    )
 
 
 def require(module: str, extra: str) -> ModuleType:
@@ -74,6 +76,4 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise MissingExtra(
-            f"{module} is needed here: pip install 'narrows[{extra}]'"
-        ) from error
+        raise MissingExtra(f"{module} is needed here: pip install 'narrows[{extra}]'") from error

@@ -1,0 +1,34 @@
+"""Data: one record type, and ways to get your table, arrays or a built-in set into it.
+
+Example:
+    >>> from narrows.data import load
+    >>> load("breast_cancer_nuclei")
+    Dataset('breast_cancer_nuclei', 399 + 85 + 85 rows, x (20,), 2 classes, 10 concepts)
+"""
+
+from __future__ import annotations
+
+from narrows.data.breast_cancer import breast_cancer_nuclei
+from narrows.data.check import check
+from narrows.data.data_report import DataReport
+from narrows.data.digit_pairs import digit_pairs
+from narrows.data.images import ImageColumn
+from narrows.data.load import load
+from narrows.data.record import Column, Concepts, Dataset, Examples
+from narrows.data.registry import datasets
+from narrows.data.table import prepare
+
+__all__ = [
+    "Column",
+    "Concepts",
+    "DataReport",
+    "Dataset",
+    "Examples",
+    "ImageColumn",
+    "breast_cancer_nuclei",
+    "check",
+    "datasets",
+    "digit_pairs",
+    "load",
+    "prepare",
+]

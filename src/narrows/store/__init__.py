@@ -1,0 +1,25 @@
+"""The only place that reads or writes model files, checkpoints and records.
+
+A file is either whole or not there, proves itself by a digest, and can never run code.
+"""
+
+from narrows.store.atomic import FileMissing, WriteFailed, file_digest, write_bytes, write_text
+from narrows.store.canonical import digest, read_json, write_json
+from narrows.store.locking import lock
+from narrows.store.tensors import check_finite, fingerprint, load, save
+
+__all__ = [
+    "FileMissing",
+    "WriteFailed",
+    "check_finite",
+    "digest",
+    "file_digest",
+    "fingerprint",
+    "load",
+    "lock",
+    "read_json",
+    "save",
+    "write_bytes",
+    "write_json",
+    "write_text",
+]
