@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from sklearn.base import clone
 
 from narrows import cost, measure, store
@@ -96,7 +95,8 @@ class Table:
     def cell(self, row: str, column: Column) -> str:
         """One cell as printed: mean, and standard error where there are seeds."""
         scale = 100 if column.unit in ("%", "points") else 1
-        mean, error = self.mean(row, column.key) * scale, self.standard_error(row, column.key) * scale
+        mean = self.mean(row, column.key) * scale
+        error = self.standard_error(row, column.key) * scale
         if math.isnan(mean):
             return "-"
         shown = f"{mean:,.{column.digits}f}"
@@ -114,8 +114,11 @@ class Table:
         wide = [max(len(row[i]) for row in [head, units, *body]) for i in range(len(head))]
         if sum(wide) + 2 * len(wide) > width:
             return "\n\n".join(self._block(name, shown) for name in self.names)
-        lines = ["  ".join(f"{v:>{w}}" if i else f"{v:<{w}}" for i, (v, w) in enumerate(zip(row, wide, strict=True))) for row in (head, units, *body)]
-        return "\n".join(line.rstrip() for line in lines)
+        lines = []
+        for row in (head, units, *body):
+            cells = [f"{v:>{w}}" for v, w in zip(row[1:], wide[1:], strict=True)]
+            lines.append("  ".join([f"{row[0]:<{wide[0]}}", *cells]).rstrip())
+        return "\n".join(lines)
 
     def _block(self, name: str, shown: Sequence[Column]) -> str:
         cells = [(c, self.cell(name, c)) for c in shown]
@@ -146,9 +149,7 @@ class Table:
         write_table(self, path)
 
 
-def compare(
-    methods: Sequence[Method], data: Any, seeds: int = 3, *, progress: Any = None
-) -> Table:
+def compare(methods: Sequence[Method], data: Any, seeds: int = 3, *, progress: Any = None) -> Table:
     """Train every method with every seed and measure what passes.
 
     Args:
@@ -170,11 +171,13 @@ def compare(
     curves: dict[str, list[InterventionCurve]] = {}
     for seed in range(seeds):
         trained = {
-            name: clone(method).set_params(seed=method.seed + seed).fit_run(data, progress=progress, label=name)
+            name: clone(method)
+            .set_params(seed=method.seed + seed)
+            .fit_run(data, progress=progress, label=name)
             for name, method in rows.items()
         }
         fitted = fitted or trained
-        speed = cost.latency([m.model_ for m in trained.values()], data.test.x[: 256])
+        speed = cost.latency([m.model_ for m in trained.values()], data.test.x[:256])
         for (name, method), times in zip(trained.items(), speed, strict=True):
             measured, curve = _measure(method, data)
             measured |= {"encoder_latency": times.encoder, "head_latency": times.head}
@@ -209,8 +212,9 @@ def row_name(method: Method) -> str:
 
 
 def _settings(method: Method) -> dict[str, Any]:
+    plain = (int, float, str, type(None))
     params = method.get_params(deep=False)
-    return {k: v if isinstance(v, (int, float, str, type(None))) else str(v) for k, v in params.items()}
+    return {k: v if isinstance(v, plain) else str(v) for k, v in params.items()}
 
 
 def _measure(method: Method, data: Dataset) -> tuple[dict[str, float], InterventionCurve | None]:

@@ -5,12 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from narrows.blueprint import Blueprint
 from narrows.errors import wrong
+
+
+class Rows(Protocol):
+    """Training inputs: a tensor, or a lazy column that reads rows on access."""
+
+    @property
+    def shape(self) -> Sequence[int]:
+        """`(n, ...)`."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
 
 
 class Standardize(Blueprint):
@@ -102,7 +116,7 @@ class ConvEncoder(Blueprint):
         return self.layers(x)
 
 
-def make_encoder(kind: str | nn.Module, x: Tensor) -> tuple[nn.Module, int]:
+def make_encoder(kind: str | nn.Module, x: Rows) -> tuple[nn.Module, int]:
     """The encoder a method asks for, and how many features it gives.
 
     Args:

@@ -280,6 +280,13 @@ def _concept_labels(concepts: Any, rows: int) -> tuple[tuple[str, ...], Tensor |
     return tuple(map(str, names)), torch.as_tensor(array)
 
 
+def concept_labels(examples: Examples) -> Tensor:
+    """The concept labels `(n, k)` of rows that must have them, NaN where unknown."""
+    if examples.c is None:
+        raise wrong("concepts", "no concept labels", "(n, k) labels")
+    return examples.c
+
+
 def check_choice(argument: str, value: object, choices: tuple[Any, ...]) -> None:
     """Refuse a setting that is not one of the choices."""
     if value not in choices:

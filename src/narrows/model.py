@@ -14,7 +14,7 @@ import narrows
 from narrows import store
 from narrows.blueprint import Blueprint, build
 from narrows.bottleneck import Bottleneck, Known
-from narrows.errors import FileRefused, require, wrong, wrong_type
+from narrows.errors import FileRefused, InvalidInput, require, wrong, wrong_type
 from narrows.explanation import Explanation, contributions
 from narrows.reading import Output, Reading
 from narrows.wire import Receiver, Sender
@@ -228,7 +228,10 @@ def _load_state(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
         if tensor.shape != own[name].shape:
             found, wanted = tuple(tensor.shape), tuple(own[name].shape)
             raise FileRefused(f"model.safetensors: {name}: found shape {found}, wanted {wanted}")
-    store.check_finite(tensors)
+    try:
+        store.check_finite(tensors)
+    except InvalidInput as error:
+        raise FileRefused(f"model.safetensors: {error}") from error
     model.load_state_dict(dict(tensors))
 
 

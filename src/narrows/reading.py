@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
@@ -42,10 +42,10 @@ class Reading:
             )
         units = self.units
         dtype = units.dtype if units.is_floating_point() else torch.get_default_dtype()
-        if self.rate is None:
+        if cast("Tensor | None", self.rate) is None:
             nan = torch.full(units.shape[:-1], torch.nan, dtype=dtype, device=units.device)
             object.__setattr__(self, "rate", nan)
-        if self.penalty is None:
+        if cast("Tensor | None", self.penalty) is None:
             object.__setattr__(self, "penalty", torch.zeros((), dtype=dtype, device=units.device))
 
     def __len__(self) -> int:

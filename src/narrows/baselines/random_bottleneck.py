@@ -14,16 +14,13 @@ from narrows.bottleneck import Bottleneck, IdentityBottleneck
 from narrows.data.record import Examples
 from narrows.encoders import make_encoder
 from narrows.errors import wrong
-from narrows.functional.logistic import fit_softmax
 from narrows.heads import LinearHead
 from narrows.method import Method, check_positive
 from narrows.model import NarrowModel
 from narrows.reading import Reading
 from narrows.registry import MethodInfo
 from narrows.train import Run
-from narrows.train.steps import features_of
-
-_L2 = 5e-5  # per row, as in the concept bottleneck's label stage
+from narrows.train.steps import solve_head, written
 
 
 class RandomProjection(Bottleneck):
@@ -110,10 +107,7 @@ class RandomBottleneck(Method):
             whole, train, val, run, epochs=self.epochs, batch_size=self.batch_size, lr=self.lr
         )
         projection = RandomProjection(features, units)
-        z = features_of(whole, train) @ projection.directions.T
-        solved = fit_softmax(z, train.y, len(classes), l2=_L2 * len(z))
-        head = LinearHead(units, len(classes))
-        with torch.no_grad():
-            head.weight.copy_(solved.weight)
-            head.bias.copy_(solved.bias)
-        return NarrowModel(encoder, projection, head, classes, shape)
+        model = NarrowModel(encoder, projection, LinearHead(units, len(classes)), classes, shape)
+        model.to(run.device)
+        solve_head(model, written(model, train), train.y, val)
+        return model

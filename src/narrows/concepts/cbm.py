@@ -11,13 +11,17 @@ each concept j over its known labels and L_Y the cross-entropy:
     multitask     the joint loss, but y and c both come from the shared features
 
 Differences from the public code: imbalance weights multiply the positive term only (it
-multiplies both; `concept_weighting="public"` does the same); a stage that is convex (features
-given, or a linear head on frozen concepts) is solved to its optimum by second-order steps in
-place of SGD; there is no auxiliary Inception head; the best validation epoch is kept in place
-of a second training on train + validation.
+multiplies both; `concept_weighting="public"` does the same). Encoders here are trained from
+scratch, so the optimiser is AdamW in place of fine-tuning by SGD, with the paper's weight
+decays. Whatever is convex is solved to its optimum by second-order steps: the concept stage on
+given features, and a linear f on fixed concepts, in the joint modes as a last step given g (it
+can only lower the joint loss). There is no auxiliary Inception head; the best validation epoch
+is kept in place of a second training on train + validation.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -26,18 +30,17 @@ from narrows.concepts.layer import KINDS, ConceptLayer, SideConcepts
 from narrows.data.record import Examples
 from narrows.encoders import MLPEncoder, make_encoder
 from narrows.errors import wrong
-from narrows.functional.logistic import fit_logistic, fit_softmax
+from narrows.functional.logistic import fit_logistic
 from narrows.functional.losses import concept_loss, concept_weights, label_loss
 from narrows.heads import LinearHead, MLPHead
-from narrows.method import Method, check_choice, check_positive
+from narrows.method import Method, check_choice, check_positive, concept_labels
 from narrows.model import NarrowModel
 from narrows.registry import MethodInfo
 from narrows.train import Run, fit_stage
-from narrows.train.steps import accuracy_on, features_of
+from narrows.train.steps import accuracy_on, features_of, solve_head, written
 
 MODES = ("independent", "sequential", "joint", "standard", "multitask")
 _PATIENCE = 100  # epochs without a better validation score, as in the paper
-_MOMENTUM = 0.9
 _DECAY = {"concepts": 4e-5, "label": 5e-5, "joint": 4e-4}  # the paper's, per stage
 
 
@@ -56,7 +59,7 @@ class CBM(Method):
         extra_dims: unsupervised units beside the concepts, joint and standard modes only.
         epochs: at most, per stage.
         batch_size: rows a step.
-        lr: of SGD with momentum 0.9.
+        lr: of AdamW.
         seed: of everything random.
         device: where training happens.
 
@@ -89,7 +92,7 @@ class CBM(Method):
         extra_dims: int = 0,
         epochs: int = 30,
         batch_size: int = 64,
-        lr: float = 0.01,
+        lr: float = 3e-3,
         seed: int = 0,
         device: str | None = None,
     ) -> None:
@@ -131,11 +134,12 @@ class CBM(Method):
     ) -> None:
         """Step 1 of independent and sequential: concepts alone."""
         layer: ConceptLayer = model.bottleneck  # type: ignore[assignment]  # made in _train
-        weight = concept_weights(train.c, self.concept_weighting)
+        c = concept_labels(train)
+        weight = concept_weights(c, self.concept_weighting)
         if isinstance(model.encoder, MLPEncoder) and not len(model.encoder.layers):
             h = features_of(model, train)
             ratio = None if weight is None or self.concept_weighting == "public" else weight[1]
-            solved = fit_logistic(h, train.c, l2=_DECAY["concepts"] * len(h), pos_weight=ratio)
+            solved = fit_logistic(h, c, l2=_DECAY["concepts"] * len(h), pos_weight=ratio)
             with torch.no_grad():
                 layer.linear.weight.copy_(solved.weight)
                 layer.linear.bias.copy_(solved.bias)
@@ -146,19 +150,20 @@ class CBM(Method):
         def loss(batch: dict[str, Tensor]) -> Tensor:
             return concept_loss(layer.logits(model.encoder(batch["x"])), batch["c"], factors).mean()
 
-        def validate() -> float:
-            return -float(concept_loss(features_of(model, val, layer.logits), val.c).mean())
+        def validate(rows: Examples) -> float:
+            logits = features_of(model, rows, layer.logits)
+            return -float(concept_loss(logits, concept_labels(rows)).mean())
 
         fit_stage(
             run,
             "concepts",
             stage,
             loss,
-            {"x": train.x, "c": train.c},
-            self._sgd(stage, "concepts"),
+            {"x": train.x, "c": c},
+            self._adam(stage, "concepts"),
             epochs=self.epochs,
             batch_size=self.batch_size,
-            validate=None if val is None else validate,
+            validate=None if val is None else partial(validate, val),
             patience=_PATIENCE,
         )
 
@@ -166,15 +171,12 @@ class CBM(Method):
         self, model: NarrowModel, train: Examples, val: Examples | None, run: Run
     ) -> None:
         """Step 2: the label from true concepts (independent) or from read ones (sequential)."""
-        with torch.no_grad():
-            read = features_of(model, train, lambda h: model.bottleneck.read(h).units)
+        read = written(model, train)
+        independent = self.mode == "independent"
         # An unknown concept cannot be fed to f: the concept model's own score stands in.
-        z = torch.where(train.known, train.c, read) if self.mode == "independent" else read
+        z = torch.where(train.known, concept_labels(train), read) if independent else read
         if isinstance(model.head, LinearHead):
-            solved = fit_softmax(z, train.y, len(train.classes), l2=_DECAY["label"] * len(z))
-            with torch.no_grad():
-                model.head.weight.copy_(solved.weight)
-                model.head.bias.copy_(solved.bias)
+            solve_head(model, z, train.y, val)
             return
         fit_stage(
             run,
@@ -182,7 +184,7 @@ class CBM(Method):
             model.head,
             lambda batch: label_loss(model.head(batch["z"]), batch["y"]),
             {"z": z, "y": train.y},
-            self._sgd(model.head, "label"),
+            self._adam(model.head, "label"),
             epochs=self.epochs,
             batch_size=self.batch_size,
             validate=accuracy_on(model, val),
@@ -194,7 +196,8 @@ class CBM(Method):
     ) -> None:
         layer: ConceptLayer = model.bottleneck  # type: ignore[assignment]  # made in _train
         lam = 0.0 if self.mode == "standard" else self.concept_weight
-        weight = concept_weights(train.c, self.concept_weighting)
+        c = concept_labels(train)
+        weight = concept_weights(c, self.concept_weighting)
         factors = None if weight is None else weight.to(run.device)
         k = layer.concepts
 
@@ -212,18 +215,18 @@ class CBM(Method):
             self.mode,
             model,
             loss,
-            {"x": train.x, "y": train.y, "c": train.c},
-            self._sgd(model, "joint"),
+            {"x": train.x, "y": train.y, "c": c},
+            self._adam(model, "joint"),
             epochs=self.epochs,
             batch_size=self.batch_size,
             validate=accuracy_on(model, val),
             patience=_PATIENCE,
         )
+        if isinstance(model.head, LinearHead):
+            solve_head(model, written(model, train), train.y, val)
 
-    def _sgd(self, module: nn.Module, stage: str) -> torch.optim.SGD:
-        return torch.optim.SGD(
-            module.parameters(), self.lr, momentum=_MOMENTUM, weight_decay=_DECAY[stage]
-        )
+    def _adam(self, module: nn.Module, stage: str) -> torch.optim.AdamW:
+        return torch.optim.AdamW(module.parameters(), self.lr, weight_decay=_DECAY[stage])
 
     def _check(self) -> None:
         check_choice("mode", self.mode, MODES)

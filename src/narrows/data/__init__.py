@@ -14,9 +14,9 @@ from narrows.data.data_report import DataReport
 from narrows.data.digit_pairs import digit_pairs
 from narrows.data.images import ImageColumn
 from narrows.data.load import load
+from narrows.data.prepare import prepare
 from narrows.data.record import Column, Concepts, Dataset, Examples
 from narrows.data.registry import datasets
-from narrows.data.table import prepare
 
 __all__ = [
     "Column",

@@ -98,7 +98,7 @@ def _tensor(name: str, values: Any) -> Tensor:
         if array.dtype.kind not in "fiub":
             raise wrong_type(name, f"dtype {array.dtype}", "real numbers")
         # A copy: torch warns about read-only memory and refuses negative strides.
-        values = torch.from_numpy(np.array(array, dtype=_torch_dtype(array.dtype)))
+        return torch.from_numpy(np.array(array, dtype=_torch_dtype(array.dtype)))
     if values.layout != torch.strided or values.is_complex() or values.is_quantized:
         raise wrong_type(name, f"{values.dtype}, {values.layout}", "dense real numbers")
     return values.detach().cpu()

@@ -52,12 +52,18 @@ def assemble(
         None if ids is None else tuple(ids),
     )
     parts = {split: every.take(torch.from_numpy(which)) for split, which in rows.items()}
-    known = {
-        "classes": list(classes),
-        "concepts": {"names": list(concepts.names), "groups": [list(g) for g in concepts.groups]},
-        "sizes": {split: len(which) for split, which in rows.items()},
-    }
+    sizes = {split: len(which) for split, which in rows.items()}
+    known = {"sizes": sizes, **schema_settings(classes, concepts)}
     return Dataset(name, **parts, settings={**(settings or {}), **known})
+
+
+def schema_settings(classes: Sequence[Any], concepts: Concepts) -> dict[str, Any]:
+    """Classes and concepts as JSON values, for `prepare`."""
+    groups = [list(group) for group in concepts.groups]
+    return {
+        "classes": list(classes),
+        "concepts": {"names": list(concepts.names), "groups": groups},
+    }
 
 
 def class_ids(labels: Sequence[Any], classes: Sequence[Any]) -> Tensor:

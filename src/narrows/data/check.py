@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from narrows.data.cells import rows_named
+from narrows.data.check_rows import leaks, listed, places, repeats, some_rows, unreadable
 from narrows.data.data_report import DataReport, Problem, sorted_problems
 from narrows.data.load import load
 from narrows.data.record import Dataset, Examples
 
 _RARE = 0.1  # of the largest class: below this a class is called rare
-_LISTED = 3
 
 
 def check(source: Any, **options: Any) -> DataReport:
@@ -44,8 +42,9 @@ def check(source: Any, **options: Any) -> DataReport:
     digests = {name: split.digests() for name, split in data.splits.items()}
     problems = [
         *_class_problems(data),
-        *_leaks(data, digests),
-        *_repeats(data, digests),
+        *unreadable(data),
+        *leaks(data, digests),
+        *repeats(data, digests),
         *_annotation_problems(data),
         *_contradictions(data),
         *_equal_concepts(data.train),
@@ -79,39 +78,16 @@ def _class_problems(data: Dataset) -> Iterator[Problem]:
     for split in ("val", "test"):
         unseen = [label for label, n in counts[split].items() if n and not train[label]]
         if unseen:
-            yield "error", f"{_listed('class', unseen)} in {split} but not in train"
+            yield "error", f"{listed('class', unseen)} in {split} but not in train"
         absent = [label for label, n in counts[split].items() if not n and train[label]]
         if absent:
-            yield "note", f"{_listed('class', absent)} in train but not in {split}"
+            yield "note", f"{listed('class', absent)} in train but not in {split}"
+    empty = [label for label in train if not any(n[label] for n in counts.values())]
+    if empty:
+        yield "note", f"{listed('class', empty)} without a row"
     rare = [label for label, n in train.items() if 0 < n < _RARE * max(train.values())]
     if rare:
-        yield "note", f"{_listed('class', rare)} rare in train: under a tenth of the largest"
-
-
-def _leaks(data: Dataset, digests: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
-    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
-        seen = set(digests[one])
-        rows = [row for row, digest in enumerate(digests[other]) if digest in seen]
-        if rows:
-            which = _rows(data.splits[other], rows)
-            yield "error", f"{len(rows)} rows of {other} are also in {one}: {which}"
-
-
-def _repeats(data: Dataset, digests: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
-    """Equal rows: how many in each split, and whether people disagreed about them."""
-    labels, marks = defaultdict(set), defaultdict(set)
-    for name, split in data.splits.items():
-        extra = len(split) - len(set(digests[name]))
-        if extra:
-            yield "note", f"{extra} rows of {name} repeat another row of it"
-        c = split.c.nan_to_num(nan=-1.0).tolist() if split.c is not None else [()] * len(split)
-        for digest, label, mark in zip(digests[name], split.y.tolist(), c, strict=True):
-            labels[digest].add(label)
-            marks[digest].add(tuple(mark))
-    for what, found in (("labels", labels), ("annotations", marks)):
-        noisy = sum(len(values) > 1 for values in found.values())
-        if noisy:
-            yield "warning", f"{noisy} different rows stand there several times with other {what}"
+        yield "note", f"{listed('class', rare)} rare in train: under a tenth of the largest"
 
 
 def _annotation_problems(data: Dataset) -> Iterator[Problem]:
@@ -123,13 +99,13 @@ def _annotation_problems(data: Dataset) -> Iterator[Problem]:
     known = data.train.known
     never = [names[i] for i in (~known.any(0)).nonzero().flatten().tolist()]
     if never:
-        yield "error", f"{_listed('concept', never)} never annotated in train"
+        yield "error", f"{listed('concept', never)} never annotated in train"
     low = torch.where(known, c, torch.inf).amin(0)
     high = torch.where(known, c, -torch.inf).amax(0)
-    constant = [f"{names[i]} (always {low[i].item():g})" for i in _places(low == high)]
+    constant = [f"{names[i]} (always {low[i].item():g})" for i in places(low == high)]
     if constant:
-        yield "warning", f"{_listed('concept', constant)} constant in train: nothing to learn"
-    partly = len(_places(~known.all(0))) - len(never)
+        yield "warning", f"{listed('concept', constant)} constant in train: nothing to learn"
+    partly = len(places(~known.all(0))) - len(never)
     if partly:
         share = 100 * (1 - known.double().mean().item())
         yield "note", f"{partly} concepts partly annotated in train ({share:.1f} % of all unknown)"
@@ -142,7 +118,7 @@ def _contradictions(data: Dataset) -> Iterator[Problem]:
             if split.c is None:
                 continue
             true = split.c[:, list(group)] > 0.5
-            rows = _places(true.sum(1) > 1)
+            rows = places(true.sum(1) > 1)
             if rows:
                 members = [data.concepts.names[i] for i in group]
                 both = [n for n, t in zip(members, true[rows[0]].tolist(), strict=True) if t]
@@ -150,7 +126,7 @@ def _contradictions(data: Dataset) -> Iterator[Problem]:
                 yield (
                     "warning",
                     f"{len(rows)} rows of {name} have two exclusive concepts true, like "
-                    f"{first} in {_rows(split, rows)}",
+                    f"{first} in {some_rows(split, rows)}",
                 )
 
 
@@ -163,14 +139,17 @@ def _equal_concepts(train: Examples) -> Iterator[Problem]:
     names = [train.concepts.names[i] for i in hard]
     true, false = (train.c[:, hard] == 1).double(), (train.c[:, hard] == 0).double()
     classes = torch.nn.functional.one_hot(train.y, len(train.classes)).double()
-    for i, label in _same(true, false, classes, 1 - classes):
-        yield "warning", f"concept {names[i]!r} equals the label {train.classes[label]!r}"
-    for i, j in _same(true, false, true, false):
-        if i < j:
-            yield "warning", f"concepts {names[i]!r} and {names[j]!r} are equal in train"
-    for i, j in _same(true, false, false, true):
-        if i < j:
-            yield "note", f"concepts {names[i]!r} and {names[j]!r} are opposites in train"
+    labels = [
+        f"{names[i]} = {train.classes[k]}" for i, k in _same(true, false, classes, 1 - classes)
+    ]
+    equal = [f"{names[i]} / {names[j]}" for i, j in _same(true, false, true, false) if i < j]
+    opposite = [f"{names[i]} / {names[j]}" for i, j in _same(true, false, false, true) if i < j]
+    if labels:
+        yield "warning", f"{listed('concept', labels)} the same as a class in train"
+    if equal:
+        yield "warning", f"{listed('concept pair', equal)} the same in train"
+    if opposite:
+        yield "note", f"{listed('concept pair', opposite)} opposite in train"
 
 
 def _is_hard(column: Tensor) -> Tensor:
@@ -190,33 +169,6 @@ def _constant_features(data: Dataset) -> Iterator[Problem]:
     names = data.settings.get("features")
     if not isinstance(x, Tensor) or x.ndim != 2 or not names:
         return
-    constant = [names[i] for i in _places(x.amin(0) == x.amax(0))]
+    constant = [names[i] for i in places(x.amin(0) == x.amax(0))]
     if constant:
-        yield "note", f"{_listed('feature', constant)} constant in train"
-
-
-def _places(mask: Tensor) -> list[int]:
-    return [int(i) for i in mask.nonzero().flatten().tolist()]
-
-
-def _listed(kind: str, names: Iterable[str]) -> str:
-    """The first few of some names, with their number.
-
-    Example:
-        >>> _listed("class", ["a"]), _listed("class", "abcde")
-        ("1 class ('a')", "5 classes ('a', 'b', 'c' and 2 more)")
-    """
-    every = list(names)
-    shown = ", ".join(repr(name) for name in every[:_LISTED])
-    more = f" and {len(every) - _LISTED} more" if len(every) > _LISTED else ""
-    plural = "" if len(every) == 1 else "es" if kind.endswith("s") else "s"
-    return f"{len(every)} {kind}{plural} ({shown}{more})"
-
-
-def _rows(split: Examples, rows: Sequence[int]) -> str:
-    """The first few rows by id, or by number counted from 0 as in the tensors."""
-    if split.ids is None:
-        return rows_named(rows, _LISTED)
-    shown = ", ".join(repr(split.ids[row]) for row in rows[:_LISTED])
-    more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
-    return f"id {shown}{more}"
+        yield "note", f"{listed('feature', constant)} constant in train"

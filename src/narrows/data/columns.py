@@ -29,7 +29,7 @@ def columns_of(source: Any, as_text: Callable[[str], bool]) -> Columns:
     Args:
         source: a CSV or Parquet path, a folder with `table.csv` or `table.parquet`, a pandas
             data frame, an object with `column_names` and `[column]` (a Hugging Face data set),
-            or a mapping from names to values.
+            a mapping from names to values, or one of split names to such tables.
         as_text: for CSV, which columns must stay text.
 
     Raises:
@@ -45,6 +45,8 @@ def columns_of(source: Any, as_text: Callable[[str], bool]) -> Columns:
         return _from_file(table_path(source), as_text)
     if _is_frame(source):
         return _from_frame(source)
+    if isinstance(source, Mapping) and source and all(map(is_table, source.values())):
+        return _stacked({str(name): columns_of(part, as_text) for name, part in source.items()})
     if isinstance(source, Mapping):
         return _checked((str(name), _tidy(str(name), values)) for name, values in source.items())
     if hasattr(source, "column_names"):
@@ -98,6 +100,17 @@ def series_values(name: str, series: Any) -> np.ndarray:
     if getattr(series.dtype, "kind", "O") in "fiub" and isinstance(series.dtype, np.dtype):
         return np.asarray(series)
     return _tidy(name, series.astype(object).where(series.notna(), None).to_numpy())
+
+
+def _stacked(parts: Mapping[str, Columns]) -> Columns:
+    """Tables below one another, with a `split` column that says where each row came from."""
+    first = next(iter(parts.values()))
+    for split, columns in parts.items():
+        if set(columns) != set(first):
+            raise wrong(f"columns of {split!r}", f"{sorted(columns)}", f"{sorted(first)}")
+    stacked = {name: np.concatenate([part[name] for part in parts.values()]) for name in first}
+    lengths = [len(next(iter(part.values()))) for part in parts.values()]
+    return stacked | {"split": np.repeat(np.array(list(parts), dtype=object), lengths)}
 
 
 def _tidy(name: str, values: Any) -> np.ndarray:

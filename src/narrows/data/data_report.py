@@ -11,6 +11,7 @@ Severity = Literal["error", "warning", "note"]
 Problem = tuple[Severity, str]
 
 _WIDTH = 40
+_MOST = 20  # lines of a table; more classes or concepts are only counted
 _ORDER = ("error", "warning", "note")
 
 
@@ -99,7 +100,9 @@ def _printable(text: str) -> str:
 
 
 def _aligned(table: list[tuple[str, str, str]]) -> list[str]:
-    """Rows of name, count and share under one another, in 40 columns where names allow."""
+    """Rows of name, count and share under one another in 40 columns, the first 20."""
+    more = [f"  and {len(table) - _MOST} more"] if len(table) > _MOST else []
+    table = table[:_MOST]
     count = max((len(row[1]) for row in table), default=0)
     share = max((len(row[2]) for row in table), default=0)
     most = _WIDTH - count - share - 6
@@ -107,7 +110,7 @@ def _aligned(table: list[tuple[str, str, str]]) -> list[str]:
     return [
         f"  {_shortened(row[0], name):<{name}}  {row[1]:>{count}}  {row[2]:>{share}}"
         for row in table
-    ]
+    ] + more
 
 
 def _shortened(text: str, width: int) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from narrows.data.assemble import schema_settings
 from narrows.data.record import Concepts, Dataset, Examples
 from narrows.data.registry import dataset
 from narrows.data.shift import check_shift, shifted
@@ -103,6 +104,9 @@ def digit_pairs(
         "shift": shift,
         "shift_strength": shift_strength,
         "missing": missing,
+        "shape": [1, 8, 16],
+        "features": None,
+        **schema_settings(classes, CONCEPTS),
     }
     return Dataset("digit_pairs", **parts, settings=settings)
 
@@ -147,7 +151,9 @@ def _draw(
     by_digit = source[np.argsort(digit_of[source], kind="stable")]
     counts = np.bincount(digit_of[source], minlength=10)
     starts = np.cumsum(counts) - counts
-    return by_digit[starts[digits] + (rng.random((size, 2)) * counts[digits]).astype(int)]
+    place = (rng.random((size, 2)) * counts[digits]).astype(int)
+    chosen: np.ndarray = by_digit[starts[digits] + place]
+    return chosen
 
 
 def _forget(c: np.ndarray, share: float, rng: np.random.Generator) -> None:

@@ -148,8 +148,8 @@ class Examples:
 
     def _rows(self, rows: int | slice | Tensor | np.ndarray) -> Tensor:
         every = torch.arange(len(self), device=self.y.device)
-        if isinstance(rows, int):
-            return every[rows].unsqueeze(0)
+        if isinstance(rows, int | np.integer):
+            return every[int(rows)].unsqueeze(0)
         if isinstance(rows, slice):
             return every[rows]
         return every[torch.as_tensor(rows, device=self.y.device)]

@@ -57,12 +57,12 @@ def shifted(
         return painted
     if not test:
         return x
-    if name == "invert":
-        return 1 - x
-    if name == "contrast":
-        return np.float32(0.5) + np.float32(number) * (x - np.float32(0.5))
-    noise = rng.standard_normal(x.shape, dtype=np.float32)
-    return np.clip(x + np.float32(number) * noise, 0, 1)
+    if name == "noise":
+        noise: np.ndarray = rng.standard_normal(x.shape, dtype=np.float32)
+        return (x + np.float32(number) * noise).clip(0, 1)
+    half, factor = np.float32(0.5), np.float32(-1 if name == "invert" else number)
+    changed: np.ndarray = half + factor * (x - half)
+    return changed
 
 
 def _parsed(shift: str) -> tuple[str, float]:

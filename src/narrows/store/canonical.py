@@ -60,22 +60,28 @@ def _as_dict(value: object) -> dict[str, Any]:
 
 
 def _keys(value: object) -> Iterator[tuple[int, object]]:
-    """Yield (depth, key) of every entry of nested containers; list entries have the key ''.
+    """Yield (depth, key) of every value inside `value`; what stands in a list has the key ''.
 
-    Memory: one iterator a level, so that a deep or cyclic value cannot exhaust it.
+    The depth counts containers: 0 for a number, 1 for a flat list and for what it holds. Memory:
+    one iterator a level, so that a deep or cyclic value cannot exhaust it.
     """
     levels: list[Iterator[tuple[object, object]]] = [iter([("", value)])]
     while levels:
         for key, inside in levels[-1]:
-            yield len(levels) - 1, key
-            if isinstance(inside, Mapping):
-                levels.append(iter(inside.items()))
-                break
-            if isinstance(inside, list | tuple):
-                levels.append(("", item) for item in inside)
+            entries = _entries(inside)
+            yield len(levels) - (entries is None), key
+            if entries is not None:
+                levels.append(entries)
                 break
         else:
             levels.pop()
+
+
+def _entries(value: object) -> Iterator[tuple[object, object]] | None:
+    """Return the entries of a container, or None."""
+    if isinstance(value, Mapping):
+        return iter(value.items())
+    return (("", item) for item in value) if isinstance(value, list | tuple) else None
 
 
 def oversize(text: str, most: int) -> str | None:

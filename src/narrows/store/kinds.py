@@ -8,6 +8,10 @@ _RUNS_CODE = (
     "opening it can run code, so Narrows never does. Convert it once, on a machine you can lose: "
     "open it there with the tool that wrote it and write its tensors with narrows.store.save"
 )
+UNKNOWN = (
+    "it is cut short, or not a safetensors file (an old pickle has no mark of its own): "
+    + _RUNS_CODE
+)
 _ARRAYS = (
     "read it with numpy.load(path, allow_pickle=False) and write its arrays, as tensors, with "
     "narrows.store.save"
@@ -47,4 +51,4 @@ def kind(head: bytes) -> str:
     for where, mark, what, advice in _MARKS:
         if head.startswith(mark, where):
             return f"it is {what}: {advice}"
-    return f"it is not a safetensors file (an old pickle looks like this too): {_RUNS_CODE}"
+    return UNKNOWN

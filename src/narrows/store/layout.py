@@ -12,7 +12,7 @@ import torch
 from narrows.errors import FileRefused
 from narrows.store.atomic import fill
 from narrows.store.canonical import JSON, canonical, parse
-from narrows.store.kinds import HEAD, kind
+from narrows.store.kinds import HEAD, UNKNOWN, kind
 
 SEAL = "sha256"
 NOTES = "__metadata__"
@@ -77,6 +77,8 @@ def read_header(file: io.FileIO) -> tuple[Shapes, dict[str, str], str]:
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{":
         raise FileRefused(f"{where}: {kind(head)}")
+    if length > size - 8:
+        raise FileRefused(f"{where}: {UNKNOWN}")
     if length > MOST_HEADER:
         raise FileRefused(f"{where}: a header of {length:,} bytes, at most {MOST_HEADER:,}")
     raw = bytearray(length)

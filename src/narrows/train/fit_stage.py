@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -149,10 +150,10 @@ class _Loop:
                 self.save()
                 raise TrainingStopped(f"stopped in stage {self.name!r}, epoch {at.epoch + 1}")
         at.sums = {k: float(distributed.total(v)) / distributed.size() for k, v in sums.items()}
-        for term, value in at.sums.items():
-            if not math.isfinite(value):
+        for term, mean in at.sums.items():
+            if not math.isfinite(mean):
                 raise NarrowsError(
-                    f"loss: {term!r} became {value} in epoch {at.epoch + 1} of stage "
+                    f"loss: {term!r} became {mean} in epoch {at.epoch + 1} of stage "
                     f"{self.name!r}; a smaller lr usually helps"
                 )
 
@@ -162,7 +163,7 @@ class _Loop:
         terms = self.loss(batch)
         terms = {"loss": terms} if isinstance(terms, Tensor) else dict(terms)
         self.optimizer.zero_grad(set_to_none=True)
-        terms["loss"].backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        terms["loss"].backward()
         distributed.average_gradients(self.module.parameters())
         self.optimizer.step()
         return {k: v.detach() for k, v in terms.items()}
@@ -173,7 +174,10 @@ class _Loop:
         row = {"stage": self.name, "epoch": at.epoch + 1}
         row |= {k: v / at.step for k, v in at.sums.items()}
         if self.schedule is not None:
-            self.schedule.step()
+            with warnings.catch_warnings():
+                # After a resume at an epoch's end, torch misses the steps of the earlier process.
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+                self.schedule.step()
         if validate is not None:
             self.module.eval()
             score = validate()

@@ -1,0 +1,51 @@
+"""One row a method: small, quick settings for the tests that every method takes."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from narrows.registry import methods
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """How the shared tests try a method.
+
+    Attributes:
+        settings: constructor arguments that train in about a second.
+        variants: further settings whose models must keep the contract too.
+        sklearn: constructor arguments for scikit-learn's checks, which judge accuracy.
+        expected: name of a failing check to the reason why it may fail.
+    """
+
+    settings: dict[str, Any] = dataclasses.field(default_factory=dict)
+    variants: tuple[dict[str, Any], ...] = ()
+    sklearn: dict[str, Any] = dataclasses.field(default_factory=dict)
+    expected: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+ROWS: dict[str, Row] = {
+    "black-box": Row({"epochs": 2}, sklearn={"epochs": 20}),
+    "random": Row({"epochs": 2}, sklearn={"epochs": 20}),
+    "cbm": Row(
+        {"epochs": 2},
+        variants=(
+            {"epochs": 2, "mode": "independent", "encoder": "identity"},
+            {"epochs": 2, "mode": "independent", "kind": "hard"},
+            {"epochs": 2, "mode": "sequential", "kind": "logit", "hidden": (8,)},
+            {"epochs": 2, "mode": "joint", "kind": "logit", "extra_dims": 3},
+            {"epochs": 2, "mode": "standard"},
+            {"epochs": 2, "mode": "multitask"},
+        ),
+    ),
+}
+
+
+def instances() -> list[Any]:
+    """Every method with its small settings, and every variant."""
+    return [
+        methods()[name](**settings)
+        for name, row in ROWS.items()
+        for settings in (row.settings, *row.variants)
+    ]
