@@ -109,7 +109,8 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """`(n,)` labels, of the type `fit` was given."""
-        return self.classes_[self._logits(X).argmax(1).numpy()]
+        chosen = self._logits(X).argmax(1).numpy()
+        return self.classes_[chosen]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """`(n, classes)` probabilities; rows sum to 1."""
@@ -117,7 +118,8 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
 
     def transform(self, X: Any) -> np.ndarray:
         """`(n, units)` what the narrow place says, on the scale people speak."""
-        return self.model_.bottleneck.scores(self.read(X)).numpy()
+        reading = self.read(X)
+        return self.model_.bottleneck.scores(reading).numpy()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """The names of the columns `transform` gives."""
@@ -216,7 +218,7 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
-        tags.non_deterministic = False
+        tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
 
 

@@ -60,6 +60,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, object]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 def test_kill_at_every_call_of_a_save_leaves_the_old_or_the_new_file(killed: list[dict]) -> None:
     rows = [row for row in killed if row.get("save") == "store"]
     for action in ("kill_before", "kill_halfway", "kill_after"):

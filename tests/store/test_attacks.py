@@ -69,6 +69,16 @@ def test_the_refusal_says_what_the_file_is(tmp_path: Path, name: str, what: str)
         store.load(tmp_path / "x.safetensors")
 
 
+def test_text_that_starts_like_a_compressor_is_not_called_one(tmp_path: Path) -> None:
+    for text in ("xyz", "x", "\x80 sign", "PK", "words of any kind, {braces} too", "cut: {"):
+        (tmp_path / "x").write_text(text, encoding="latin-1")
+        with pytest.raises(FileRefused, match="cut short, or not a safetensors file"):
+            store.load(tmp_path / "x")
+    (tmp_path / "x").write_bytes(b"")
+    with pytest.raises(FileRefused, match="empty"):
+        store.load(tmp_path / "x")
+
+
 def test_a_pickle_inside_a_valid_file_stays_bytes(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     payload = pickle.dumps(Call(os.mkdir, str(marker)))

@@ -7,6 +7,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -289,6 +290,8 @@ def test_a_larger_tensor_crosses_the_steps_of_reading_and_writing(tmp_path: Path
         ({"x": torch.zeros(2, device="meta")}, {}, InvalidType, "meta"),
         ({"x": np.zeros(2)}, {}, InvalidType, "found ndarray, wanted a torch.Tensor"),
         ({"x": [1.0]}, {}, InvalidType, "found list"),
+        (torch.nn.Linear(1, 1), {}, InvalidType, "tensors: found Linear, wanted a mapping"),
+        ({}, [1], InvalidType, "metadata: found list, wanted a mapping"),
         ({3: torch.zeros(2)}, {}, InvalidType, "keys that are text"),
         ({"__metadata__": torch.zeros(2)}, {}, InvalidInput, "__metadata__"),
         ({"\ud800": torch.zeros(2)}, {}, InvalidInput, "Unicode"),
@@ -324,8 +327,25 @@ def test_device_is_checked_and_obeyed(small: Path) -> None:
     assert {t.device.type for t in tensors.values()} == {"cpu"}
     tensors, _ = store.load(small, "meta")
     assert {t.device.type for t in tensors.values()} == {"meta"}
-    with pytest.raises(InvalidInput, match="device: found 'nowhere'"):
-        store.load(small, "nowhere")
+    for absent in ("nowhere", 2.5, *([] if torch.cuda.is_available() else ["cuda"])):
+        with pytest.raises(InvalidInput, match=f"device: found '?{absent}"):
+            store.load(small, absent)  # type: ignore[arg-type]
+
+
+def test_threads_that_save_and_load_one_file_see_whole_files_only(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+
+    def work(number: int) -> int:
+        wanted = {"w": torch.full((500,), float(number))}
+        for _ in range(10):
+            store.save(path, wanted, {"by": number})
+            found, metadata = store.load(path)
+            assert bits(found["w"]) == bits(torch.full((500,), float(metadata["by"])))
+        return number
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(work, range(8))) == list(range(8))
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_loading_works_under_another_default_device_and_dtype(small: Path) -> None:

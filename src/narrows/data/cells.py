@@ -111,17 +111,14 @@ def _annotation(name: str, row: int, cell: Any) -> float:
 
 
 def labels(name: str, values: Values) -> list[Any]:
-    """Target cells as Python values; None where missing.
-
-    Text is read as numbers or booleans only where writing them gives the same text again, in
-    all rows: `01` stays a text.
+    """Target cells as Python values of their own type; None where missing.
 
     Raises:
         InvalidType: a label that is neither text, a whole or finite number nor a boolean.
 
     Example:
-        >>> labels("y", ["3", "-1", ""]), labels("y", ["3", "01"])
-        ([3, -1, None], ['3', '01'])
+        >>> labels("y", ["cat", "", "dog"]), labels("y", np.array([3, -1]))
+        (['cat', None, 'dog'], [3, -1])
     """
     cells = [None if is_missing(v) else v for v in _python(values)]
     for row, cell in enumerate(cells):
@@ -130,9 +127,20 @@ def labels(name: str, values: Values) -> list[Any]:
             raise wrong_type(
                 f"column {name!r}, row {row + 1}", found, "text, a finite number or a boolean"
             )
+    return cells
+
+
+def typed(cells: Sequence[str | None]) -> list[Any]:
+    """Labels of a file that has only text, as booleans or numbers where that is what they are.
+
+    They are read so only where writing them gives the same text again in all rows: `01` stays
+    a text, and so does `1` beside `1.5`.
+
+    Example:
+        >>> typed(["3", "-1", None]), typed(["3", "01"])
+        ([3, -1, None], ['3', '01'])
+    """
     present = [cell for cell in cells if cell is not None]
-    if not all(isinstance(cell, str) for cell in present):
-        return cells
     reader = next((r for r in (_bool, int, float) if all(_returns(r, t) for t in present)), str)
     return [None if cell is None else reader(cell) for cell in cells]
 

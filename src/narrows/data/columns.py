@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +72,13 @@ def table_path(source: str | Path) -> Path:
     return path
 
 
+def is_text_file(source: Any) -> bool:
+    """Whether a source is a file whose cells have no types but text."""
+    return isinstance(source, str | Path) and table_path(source).suffix.lower() in _TEXT_FILES
+
+
 def _from_file(path: Path, as_text: Callable[[str], bool]) -> Columns:
-    if path.suffix.lower() in _TEXT_FILES:
+    if is_text_file(path):
         return read_csv(path, as_text)
     arrow, parquet = require("pyarrow", "data"), require("pyarrow.parquet", "data")
     try:
@@ -124,8 +130,9 @@ def _tidy(name: str, values: Any) -> np.ndarray:
     else:
         array = np.fromiter(values, dtype=object, count=len(values))
     kinds = {type(v) for v in array} if array.dtype == object else set()
-    if kinds and kinds <= {int, float, bool}:
-        array = np.array(array.tolist())
+    if len(kinds) == 1 and kinds <= {int, float, bool}:
+        with suppress(OverflowError):  # whole numbers beyond 64 bits stay Python's
+            array = array.astype(kinds.pop())
     if array.ndim != 1 or any(issubclass(kind, list | dict | np.ndarray) for kind in kinds):
         raise wrong_type(f"column {name!r}", "lists", "a single value in each cell")
     if array.dtype.kind in "Mmc":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -69,10 +70,9 @@ def _delimiter(path: Path) -> str:
     """The delimiter whose first rows agree on their length, then the one with most columns."""
 
     def fitness(delimiter: str) -> tuple[bool, int]:
-        try:
-            widths = [len(row) for _, row in islice(_records(path, delimiter), _SAMPLE)]
-        except FileRefused:
-            return False, 0
+        widths: list[int] = []
+        with suppress(FileRefused):  # it is raised again when the file is read
+            widths.extend(len(row) for _, row in islice(_records(path, delimiter), _SAMPLE))
         return len(set(widths)) == 1 and widths[0] > 1, max(widths, default=0)
 
     return max(_DELIMITERS, key=fitness)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import json
@@ -161,10 +162,10 @@ class Examples:
 
     def _with(self, **changes: Any) -> Self:
         # Rows of valid examples are valid: checking every batch again would cost a pass over x.
-        copy = object.__new__(type(self))
-        for field in dataclasses.fields(self):
-            object.__setattr__(copy, field.name, changes.get(field.name, getattr(self, field.name)))
-        return copy
+        changed = copy.copy(self)
+        for name, value in changes.items():
+            object.__setattr__(changed, name, value)
+        return changed
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -221,8 +222,10 @@ class Dataset:
 
     def to(self, device: torch.device | str) -> Self:
         """A copy on another device."""
-        train, val, test = (split.to(device) for split in self.splits.values())
-        return dataclasses.replace(self, train=train, val=val, test=test)
+        moved = copy.copy(self)
+        for name, split in self.splits.items():
+            object.__setattr__(moved, name, split.to(device))
+        return moved
 
     @cached_property
     def fingerprint(self) -> str:

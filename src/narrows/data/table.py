@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor
 
 from narrows.data.assemble import assemble
-from narrows.data.cells import labels, refuse_missing, texts
-from narrows.data.columns import columns_of
+from narrows.data.cells import labels, refuse_missing, texts, typed
+from narrows.data.columns import columns_of, is_text_file
 from narrows.data.features import encode, feature_names, fit_columns
 from narrows.data.record import Column, Dataset
 from narrows.data.roles import SPLIT, Roles, annotated, has_images, ids_of, images_of, schema_of
@@ -38,7 +38,8 @@ def from_table(
 
     Args:
         source: whatever `columns_of` takes.
-        target: the column of labels.
+        target: the column of labels. Those of a CSV are numbers or booleans where writing them
+            gives the same text again in all rows (`01` stays a text); others keep their type.
         concepts: what the names of concept columns start with.
         seed: of the random split.
         groups: names of mutually exclusive concepts. By default concepts with equal text before
@@ -70,6 +71,8 @@ def from_table(
             raise unknown("column", name, columns)
     found = labels(target, columns[target])
     refuse_missing(target, [label is None for label in found])
+    if is_text_file(source):
+        found = typed(found)
     ids = ids_of(columns, roles)
     given = texts(SPLIT, columns[SPLIT]) if SPLIT in columns and SPLIT not in drop else None
     rows = split_rows(found, seed, ids, given)

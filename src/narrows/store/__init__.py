@@ -4,11 +4,12 @@ A file is either whole or not there, proves itself by a digest, and can never ru
 """
 
 from narrows.store.atomic import FileMissing, WriteFailed, file_digest, write_bytes, write_text
-from narrows.store.canonical import digest, read_json, write_json
+from narrows.store.canonical import JSON, digest, read_json, write_json
 from narrows.store.locking import lock
 from narrows.store.tensors import check_finite, fingerprint, load, save
 
 __all__ = [
+    "JSON",
     "FileMissing",
     "WriteFailed",
     "check_finite",

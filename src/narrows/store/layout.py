@@ -107,7 +107,7 @@ def read_header(file: io.FileIO) -> tuple[Shapes, dict[str, str], str]:
 def _understand(text: str, where: str) -> tuple[Shapes, dict[str, str]]:
     """Take dtypes, shapes and metadata out of a header, believing nothing else of it."""
     entries = parse(text, where)
-    notes = entries.pop(NOTES, {})
+    notes = entries.pop(NOTES, {}) if isinstance(entries, dict) else None
     if not isinstance(notes, dict) or not all(
         isinstance(note, str) and note.isascii() for note in notes.values()
     ):
@@ -119,7 +119,18 @@ def _understand(text: str, where: str) -> tuple[Shapes, dict[str, str]]:
                 shapes[name] = (tag, tuple(shape))
             case _:
                 raise FileRefused(f"{where}: the entry of {name[:80]!r} is not a dtype and a shape")
+    if not all(map(is_unicode, [*shapes, *notes])):
+        raise FileRefused(f"{where}: a name in its header is not Unicode")
     return shapes, notes
+
+
+def is_unicode(name: str) -> bool:
+    """Tell whether a name has no lone surrogates, which other readers refuse."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _fits(shape: list[object]) -> bool:

@@ -29,6 +29,7 @@ from narrows.store.layout import (
     TAGS,
     Shapes,
     header_of,
+    is_unicode,
     order,
     read_header,
     size_of,
@@ -117,12 +118,12 @@ def load(
         FileMissing: there is no such file.
         FileRefused: a pickle, an archive or anything else that is not safetensors, whatever its
             name; a file without digest; a damaged, truncated or forged one.
-        InvalidInput: an unknown device.
+        InvalidInput: a device that is unknown or absent.
     """
     try:
-        place = torch.device(device)
-    except RuntimeError as error:
-        raise wrong("device", repr(device), "a torch device, such as 'cpu' or 'cuda'") from error
+        place = torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError, TypeError) as error:  # torch asserts that CUDA is there
+        raise wrong("device", repr(device), "a torch device that works here") from error
     with opened(path) as file:
         shapes, notes, seal = read_header(file)
         tensors = dict(_stream(file, shapes, notes, seal))
@@ -180,6 +181,8 @@ def _stream(
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
+    if not isinstance(tensors, Mapping):
+        raise wrong_type("tensors", type(tensors).__name__, "a mapping from names to tensors")
     shapes: Shapes = {}
     for name, tensor in tensors.items():
         where = f"tensors[{name!r}]"
@@ -195,6 +198,8 @@ def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
 
 
 def _notes(metadata: Mapping[str, JSON]) -> dict[str, str]:
+    if not isinstance(metadata, Mapping):
+        raise wrong_type("metadata", type(metadata).__name__, "a mapping from names to JSON")
     for key in metadata:
         _check_name(key, SEAL, f"metadata[{key!r}]")
     return {k: canonical(v, f"metadata[{k!r}]").decode("ascii") for k, v in metadata.items()}
@@ -203,7 +208,7 @@ def _notes(metadata: Mapping[str, JSON]) -> dict[str, str]:
 def _check_name(name: object, reserved: str, where: str) -> None:
     if not isinstance(name, str):
         raise wrong_type(where, f"a key of type {type(name).__name__}", "keys that are text")
-    if name == reserved or any("\ud800" <= letter <= "\udfff" for letter in name):
+    if name == reserved or not is_unicode(name):
         raise wrong(where, repr(name), f"a name in Unicode other than {reserved!r}")
 
 
