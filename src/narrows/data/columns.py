@@ -130,9 +130,9 @@ def _tidy(name: str, values: Any) -> np.ndarray:
     else:
         array = np.fromiter(values, dtype=object, count=len(values))
     kinds = {type(v) for v in array} if array.dtype == object else set()
-    if len(kinds) == 1 and kinds <= {int, float, bool}:
+    for kind in kinds if kinds in ({int}, {float}, {bool}) else ():
         with suppress(OverflowError):  # whole numbers beyond 64 bits stay Python's
-            array = array.astype(kinds.pop())
+            array = array.astype(kind)
     if array.ndim != 1 or any(issubclass(kind, list | dict | np.ndarray) for kind in kinds):
         raise wrong_type(f"column {name!r}", "lists", "a single value in each cell")
     if array.dtype.kind in "Mmc":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -97,23 +97,23 @@ def targets(model: NarrowModel, examples: Examples) -> Tensor:
     return ids.to(y.device)[y].to(device_of(model))
 
 
-def matched(model: NarrowModel, examples: Examples) -> dict[int, int]:
-    """Which unit is which concept, by name: `{unit: concept}`.
+def matched(names: Sequence[str], examples: Examples) -> dict[int, int]:
+    """Which of the model's names is which concept of the data: `{place: concept}`.
 
     Raises:
-        InvalidInput: no concept labels, or no unit of the model bears a concept's name.
+        InvalidInput: no concept labels, or no name in common.
     """
     if examples.c is None or not len(examples.concepts):
         raise wrong("examples", "no concept labels", "rows with concepts")
-    place = {name: j for j, name in enumerate(examples.concepts.names)}
-    pairs = {i: place[name] for i, name in enumerate(model.bottleneck.names) if name in place}
+    concept = {name: j for j, name in enumerate(examples.concepts.names)}
+    pairs = {i: concept[name] for i, name in enumerate(names) if name in concept}
     if not pairs:
         raise InvalidInput(
-            f"model: its units ({_some(model.bottleneck.names)}) and the concepts of the data "
+            f"model: its units ({_some(names)}) and the concepts of the data "
             f"({_some(examples.concepts.names)}) have no name in common"
         )
     return pairs
 
 
-def _some(names: tuple[str, ...]) -> str:
+def _some(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:3])) + (", ..." if len(names) > 3 else "")

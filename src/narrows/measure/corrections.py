@@ -1,0 +1,148 @@
+"""All that a person could correct in a set of readings, ready to be tried in any order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from narrows.data.record import Examples
+from narrows.errors import InvalidInput, wrong
+from narrows.measure.rows import (
+    device_of,
+    evaluating,
+    matched,
+    numbers_per_row,
+    pieces,
+    read_rows,
+    targets,
+)
+from narrows.model import NarrowModel
+from narrows.reading import Reading
+
+_PROBE = 64  # rows on which a correction is watched for side effects
+
+
+@dataclasses.dataclass(frozen=True)
+class Corrections:
+    """Readings as they are, as corrected, and the turns in between.
+
+    Attributes:
+        model: whose head decides.
+        reading: `(n, units)` as read.
+        written: the same after every known concept is corrected: for logits this holds
+            percentiles, not the truth itself.
+        known: `(n, units)` bool, where the truth is known.
+        truth: `(n, units)`, 0 where unknown.
+        turns: the units that are corrected together.
+        y: `(n,)` class ids.
+        alone: whether a correction changes its own units only. A bottleneck that passes
+            corrections on to other units is asked again at each step.
+    """
+
+    model: NarrowModel
+    reading: Reading
+    written: Reading
+    known: Tensor
+    truth: Tensor
+    turns: tuple[tuple[int, ...], ...]
+    y: Tensor
+    alone: bool = True
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @cached_property
+    def turn_of(self) -> Tensor:
+        """`(units,)` the turn of each unit; `len(turns)` for those nobody corrects."""
+        turn = torch.full((self.known.shape[1],), len(self.turns), device=self.y.device)
+        for t, units in enumerate(self.turns):
+            turn[list(units)] = t
+        return turn
+
+    def at(self, rows: Tensor, done: Tensor) -> Reading:
+        """Rows `(r,)` with the turns `done` `(r, turns)` corrected."""
+        fixed = torch.nn.functional.pad(done, (0, 1))[:, self.turn_of]
+        reading = self.reading[rows]
+        if self.alone:
+            units = torch.where(fixed, self.written.units[rows], reading.units)
+            return reading.replace(units=units)
+        known = fixed & self.known[rows]
+        return self.model.bottleneck.condition(reading, (known, self.truth[rows]))
+
+    def logits(self, rows: Tensor, done: Tensor) -> Tensor:
+        """`(r, classes)` the head's answer with the turns `done` corrected."""
+        return self.model.decide(self.at(rows, done)).prediction
+
+    def trial(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
+        """What would each turn do next?
+
+        Returns:
+            A function from the turns done so far `(r, turns)` to `(r, turns, classes)` logits,
+            each with one more turn corrected.
+        """
+        turns = len(self.turns)
+        each = torch.eye(turns, dtype=torch.bool, device=self.y.device)
+
+        def tried(done: Tensor) -> Tensor:
+            more = done[:, None] | each
+            logits = self.logits(rows.repeat_interleave(turns), more.flatten(0, 1))
+            return logits.unflatten(0, (len(rows), turns))
+
+        return tried
+
+    def pieces(self, copies: int = 1) -> tuple[Tensor, ...]:
+        """Row numbers in pieces that bound the memory of `copies` readings of each row."""
+        numbers = copies * numbers_per_row(self.reading)
+        return tuple(rows.to(self.y.device) for rows in pieces(len(self), numbers))
+
+
+def prepare(model: NarrowModel, examples: Examples) -> Corrections:
+    """Read the rows once and write the truth once.
+
+    Args:
+        model: its units are matched with the concepts of the data by name.
+        examples: rows with labels and concepts, NaN where a concept is not annotated: there
+            nothing is corrected.
+
+    Raises:
+        InvalidInput: no concept labels, no name in common, no label, or units that cannot be
+            corrected one by one.
+    """
+    names = model.bottleneck.names
+    pairs = matched(names, examples)
+    turns = tuple(t for t in model.bottleneck.interventions if any(i in pairs for i in t))
+    if not turns:
+        raise InvalidInput("model: none of the units named in the data can be corrected")
+    reading = read_rows(model, examples)
+    if reading.indices is not None or reading.units.shape != (len(examples), len(names)):
+        found = f"units of shape {tuple(reading.units.shape)}"
+        raise wrong("model", found, f"one unit per name: {(len(examples), len(names))}")
+    units = [i for turn in turns for i in turn if i in pairs]
+    truth = torch.full(reading.units.shape, torch.nan)
+    truth[:, units] = examples.c[:, [pairs[i] for i in units]].cpu().float()  # type: ignore[index]  # matched refuses None
+    known = ~truth.isnan()
+    truth, known = (part.to(device_of(model)) for part in (truth.nan_to_num(0.0), known))
+    truth = truth.to(reading.units.dtype)
+    with evaluating(model):
+        written = Reading.cat(
+            [
+                model.bottleneck.condition(reading[rows], (known[rows], truth[rows]))
+                for rows in pieces(len(examples), numbers_per_row(reading))
+            ]
+        )
+        ready = Corrections(model, reading, written, known, truth, turns, targets(model, examples))
+        return dataclasses.replace(ready, alone=_acts_alone(ready))
+
+
+def _acts_alone(ready: Corrections) -> bool:
+    """Whether correcting every second turn equals mixing the two readings."""
+    rows = torch.arange(min(len(ready), _PROBE), device=ready.y.device)
+    done = torch.arange(len(ready.turns), device=ready.y.device) % 2 == 0
+    done = done.expand(len(rows), -1)
+    mixed = ready.at(rows, done).tensors()
+    asked = dataclasses.replace(ready, alone=False).at(rows, done).tensors()
+    return all(torch.equal(mixed[name], asked[name]) for name in mixed)
