@@ -23,7 +23,9 @@ ARRAYS = (np.arange(40.0).reshape(20, 2), [0, 1] * 10)
 
 
 class Duck:
-    column_names = list(TABLE)
+    @property
+    def column_names(self) -> list[str]:
+        return list(TABLE)
 
     def __getitem__(self, name: str) -> list[Any]:
         return TABLE[name]
@@ -91,7 +93,8 @@ try:
     load(sys.argv[2])
 except MissingExtra as error:
     assert "narrows[data]" in str(error)
-print(load(sys.argv[1]).fingerprint, load("digit_pairs", sizes=(50, 10, 10), shift="noise:0.3").fingerprint)
+print(load(sys.argv[1]).fingerprint)
+print(load("digit_pairs", sizes=(50, 10, 10), shift="noise:0.3").fingerprint)
 """
 
 

@@ -17,7 +17,8 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package that offers data sets by entry point."""
     (tmp_path / "strangers.py").write_text(
         "from narrows.data import load\n"
-        "def iris_like(rows=30): return load(([[float(i)] for i in range(rows)], [0, 1, 2] * (rows // 3)))\n"
+        "def iris_like(rows=30):\n"
+        "    return load(([[float(i)] for i in range(rows)], [0, 1, 2] * (rows // 3)))\n"
     )
     info = tmp_path / "strangers-1.0.dist-info"
     info.mkdir()

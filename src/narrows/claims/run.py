@@ -160,6 +160,8 @@ def _section(result: Mapping[str, Any]) -> list[str]:
         f"| {c['side']} {c['bound']:g}: {c['reason']} | **{c['verdict']}** |"
         for c in result["claims"]
     ]
+    if not result["rows"]:
+        return lines
     columns = list(dict.fromkeys(k for cells in result["rows"].values() for k in cells))
     lines += ["", "| row | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
     for row, cells in result["rows"].items():

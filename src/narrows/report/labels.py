@@ -1,0 +1,79 @@
+"""Words of the reports: names on one line, numbers as people write them, labels kept apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def one_line(text: object, most: int = 40) -> str:
+    r"""A text on one line, cut where it is long.
+
+    Example:
+        >>> one_line("wing\nblack"), one_line("x" * 50, 10)
+        ('wing black', 'xxxxxxxxx…')
+    """
+    flat = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return flat if len(flat) <= most else flat[: most - 1] + "…"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as people write it.
+
+    Example:
+        >>> percent(0.9876), percent(None)
+        ('98.8 %', '–')
+    """
+    return "–" if unknown(value) else f"{100 * (value or 0):.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with thousands apart; whole ones without a point.
+
+    Example:
+        >>> number(12345.0), number(0.5), number(float("nan"))
+        ('12,345', '0.50', '–')
+    """
+    if value is None or unknown(value):
+        return "–"
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
+
+
+def unknown(value: float | None) -> bool:
+    """Whether there is no number."""
+    return value is None or math.isnan(value)
+
+
+def spread(positions: Sequence[float], gap: float) -> list[float]:
+    """Positions moved as little as needed so that any two are at least a gap apart.
+
+    The order is kept. This is the least-squares solution: neighbours that are too close form a
+    block around their mean (the pool-adjacent-violators algorithm).
+
+    Example:
+        >>> spread([0.0, 0.0, 10.0], 2.0)
+        [-1.0, 1.0, 10.0]
+    """
+    order = sorted(range(len(positions)), key=lambda i: positions[i])
+    blocks: list[tuple[float, int]] = []  # mean of (position - rank * gap), and size
+    for rank, i in enumerate(order):
+        mean, size = positions[i] - rank * gap, 1
+        while blocks and blocks[-1][0] >= mean:
+            other, count = blocks.pop()
+            mean, size = (mean * size + other * count) / (size + count), size + count
+        blocks.append((mean, size))
+    means = [mean for mean, size in blocks for _ in range(size)]
+    placed = [0.0] * len(positions)
+    for rank, (i, mean) in enumerate(zip(order, means, strict=True)):
+        placed[i] = mean + rank * gap
+    return placed
+
+
+def joined(parts: Sequence[str], word: str = "and") -> str:
+    """A list as people say it.
+
+    Example:
+        >>> joined(["a", "b", "c"])
+        'a, b and c'
+    """
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {word} {parts[-1]}"
