@@ -122,7 +122,7 @@ def swapped(place: int, value: Any) -> tuple[Any, ...]:
         ((X,), InvalidInput, "1 arrays"),
         (swapped(0, X.T), InvalidInput, "y: found 40 rows, wanted 3"),
         (swapped(0, X[:, 0]), InvalidInput, r"X: found shape \(40,\)"),
-        (swapped(0, X[:0]), InvalidInput, "y: found 40 rows, wanted 0"),
+        (swapped(0, X[:0]), InvalidInput, r"X: found shape \(0, 3\)"),
         (swapped(0, X[:, :0]), InvalidInput, r"X: found shape \(40, 0\)"),
         (swapped(0, X.astype(complex)), InvalidType, "complex"),
         (swapped(0, X.astype(object)), InvalidType, "object"),

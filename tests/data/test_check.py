@@ -157,6 +157,17 @@ def test_classes_that_train_lacks_are_errors_and_rare_or_absent_ones_notes() -> 
     assert "1 class ('c') without a row" in found(empty, "note")
 
 
+def test_data_without_concepts_or_ids_is_checked_by_row_number() -> None:
+    bare = {"c": None, "concepts": Concepts(()), "ids": None}
+    x = split(40, 2).x.clone()
+    x[[1, 3]] = split(60, 1).x[0]
+    data = clean(
+        train=split(60, 1, **bare), val=split(40, 2, **{**bare, "x": x}), test=split(40, 3, **bare)
+    )
+    assert found(data, "error") == ["2 rows of val are also in train: rows 1, 3"]
+    assert check(data).missing == {}
+
+
 def test_constant_features_are_named() -> None:
     x = split(60, 1).x.clone()
     x[:, 1] = 4

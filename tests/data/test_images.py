@@ -69,6 +69,19 @@ def test_digests_are_of_the_files(paths: list[Path]) -> None:
     assert part.digests() == [hashlib.sha256(paths[i].read_bytes()).hexdigest() for i in (3, 0)]
 
 
+def test_digests_of_a_file_that_is_gone_are_refused(paths: list[Path]) -> None:
+    column = ImageColumn(paths)
+    paths[3].unlink()
+    with pytest.raises(FileRefused, match=r"3\.png: cannot be read"):
+        column.digests()
+
+
+def test_floating_point_pixels_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((2, 2), dtype=np.float32)).save(tmp_path / "float.tiff")
+    with pytest.raises(FileRefused, match="no stated range"):
+        ImageColumn([tmp_path / "float.tiff"])
+
+
 def test_many_threads_read_one_column_without_mixing_rows(paths: list[Path]) -> None:
     column = ImageColumn(paths)
     rows = [torch.from_numpy(np.random.default_rng(i).permutation(6)) for i in range(64)]

@@ -116,6 +116,15 @@ def test_named_sets_can_be_fed_new_rows_too() -> None:
     assert torch.equal(prepare(columns, written(nuclei)).x, nuclei.test.x)
 
 
+def test_images_are_wanted_where_images_were_learned() -> None:
+    settings = {
+        **written(load(table())),
+        "image": {"size": [4, 4], "channels": 3},
+    }
+    with pytest.raises(UnknownName, match="image column"):
+        prepare({"age": [1]}, settings)
+
+
 def test_settings_without_a_recipe_are_refused() -> None:
     with pytest.raises(InvalidInput, match="settings: found"):
         prepare({"a": [1]}, {"seed": 0})

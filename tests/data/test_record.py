@@ -48,6 +48,10 @@ class Doubled:
         return 2.0 * rows[:, None]
 
 
+class WrongLength(Doubled):
+    shape = (5, 1)
+
+
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"x": torch.tensor([[0.0, 1], [2, NAN], [3, 4], [5, 6]])},
@@ -64,6 +68,8 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"x": torch.zeros(4, 2, dtype=torch.complex64)}, InvalidType, "complex"),
     ({"x": torch.eye(4).to_sparse()}, InvalidType, "sparse"),
     ({"x": [[1.0]]}, InvalidType, "x: found list"),
+    ({"x": np.zeros((4, 2))}, InvalidType, "x: found ndarray"),
+    ({"x": WrongLength()}, InvalidInput, "x: found 4 rows with shape"),
     ({"y": torch.tensor([0, 1, 0])}, InvalidInput, r"y: found shape \(3,\)"),
     ({"y": torch.zeros(4, 1, dtype=torch.int64)}, InvalidInput, "y: found shape"),
     ({"y": torch.tensor([0.0, 1, 0, 1])}, InvalidType, "float32"),

@@ -19,12 +19,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "from narrows.data import load\n"
         "def iris_like(rows=30):\n"
         "    return load(([[float(i)] for i in range(rows)], [0, 1, 2] * (rows // 3)))\n"
+        "def anything(**options): return iris_like(**options)\n"
     )
     info = tmp_path / "strangers-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: strangers\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[narrows.datasets]\niris_like = strangers:iris_like\ndigit_pairs = strangers:iris_like\n"
+        "[narrows.datasets]\niris_like = strangers:iris_like\nany = strangers:anything\n"
+        "digit_pairs = strangers:iris_like\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     yield
@@ -36,6 +38,7 @@ def test_an_entry_point_is_found_and_imported_only_when_loaded() -> None:
     assert "iris_like" in datasets()
     assert "strangers" not in sys.modules
     assert len(load("iris_like", rows=60).train) == 42
+    assert len(load("any", rows=60).train) == 42
     with pytest.raises(UnknownName, match=r"option: found 'row'.*'rows'"):
         load("iris_like", row=60)
 

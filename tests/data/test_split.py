@@ -95,6 +95,12 @@ def test_bad_split_columns_are_refused(column: list[str], message: str) -> None:
         split_rows([0, 1, 0], 0, column=column)
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, "0", None, True])
+def test_bad_seeds_are_refused(seed: object) -> None:
+    with pytest.raises(InvalidInput, match="seed: found"):
+        split_rows([0, 1] * 10, seed)
+
+
 @pytest.mark.parametrize("labels", [[0], [0, 1], [0, 1, 2], [0, 0]])
 def test_too_few_rows_are_refused_in_one_line(labels: list[int]) -> None:
     with pytest.raises(InvalidInput, match="more than classes"):

@@ -211,6 +211,18 @@ def test_bad_tables_are_refused_by_column_and_row(change: dict[str, Any], messag
         load(frame(**change))
 
 
+def test_an_empty_prefix_would_make_every_column_a_concept() -> None:
+    with pytest.raises(InvalidInput, match="concepts: found an empty prefix"):
+        load(frame(), concepts="")
+
+
+def test_a_target_among_the_concept_columns_is_no_concept() -> None:
+    table = frame(**{"concept:a": [0, 1] * 20, "concept:b": [0, 1] * 20}).drop(columns="label")
+    data = load(table, target="concept:b")
+    assert data.concepts.names == ("a",)
+    assert data.classes == (0, 1)
+
+
 def test_unknown_columns_are_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match=r"'lable'.*'label'"):
         load(frame(), target="lable")

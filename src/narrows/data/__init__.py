@@ -12,6 +12,7 @@ from narrows.data.breast_cancer import breast_cancer_nuclei
 from narrows.data.check import check
 from narrows.data.data_report import DataReport
 from narrows.data.digit_pairs import digit_pairs
+from narrows.data.fashion import fashion_attributes
 from narrows.data.images import ImageColumn
 from narrows.data.load import load
 from narrows.data.prepare import prepare
@@ -29,6 +30,7 @@ __all__ = [
     "check",
     "datasets",
     "digit_pairs",
+    "fashion_attributes",
     "load",
     "prepare",
 ]

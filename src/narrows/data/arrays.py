@@ -48,26 +48,25 @@ def from_arrays(
     """
     if len(source) not in (2, 3):
         raise wrong("source", f"{len(source)} arrays", "(X, y) or (X, y, C)")
+    columns = columns_of(source[0], lambda _: False) if is_table(source[0]) else {}
+    x = None if columns else features_of(source[0])
+    length = len(next(iter(columns.values()))) if x is None else len(x)
     found = labels_of(source[1])
-    _same_length("y", len(found), source[0])
-    for name, given in (("split", split), ("ids", ids)):
-        if given is not None:
-            _same_length(name, len(given), source[0])
+    c, schema = None, Concepts(())
+    if len(source) == 3:
+        c, names = concepts_of(source[2])
+        schema = _schema(concepts, names)
+    for name, given in {"y": found, "C": c, "split": split, "ids": ids}.items():
+        if given is not None and len(given) != length:
+            raise wrong(name, f"{len(given)} rows", f"{length}, one per row of X")
     rows = split_rows(found, seed, ids, split)
-    if is_table(source[0]):
-        columns = columns_of(source[0], lambda _: False)
+    if x is None:
         readings = fit_columns(columns, columns, rows["train"])
         x = encode(columns, readings)
         read: dict[str, Any] = {"columns": readings, "features": feature_names(readings)}
         read |= {"target": None, "prefix": "concept:"}
     else:
-        x = features_of(source[0])
         read = {"shape": list(x.shape[1:]), "features": None}
-    c, schema = None, Concepts(())
-    if len(source) == 3:
-        c, names = concepts_of(source[2])
-        schema = _schema(concepts, names)
-        _same_length("C", len(c), source[0])
     settings = {"source": "arrays", "seed": seed, "split": "random" if split is None else "given"}
     return assemble("arrays", x, found, c, schema, rows, ids, {**settings, **read})
 
@@ -149,9 +148,3 @@ def _schema(given: Concepts | Sequence[str] | str | None, names: Sequence[str]) 
     if len(schema) != len(names):
         raise wrong("concepts", f"{len(schema)} names", f"{len(names)}, one per column of C")
     return schema
-
-
-def _same_length(name: str, length: int, x: Any) -> None:
-    rows = len(next(iter(x.values()))) if isinstance(x, dict) else len(x)
-    if length != rows:
-        raise wrong(name, f"{length} rows", f"{rows}, one per row of X")

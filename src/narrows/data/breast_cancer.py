@@ -13,7 +13,6 @@ from narrows.data.assemble import assemble
 from narrows.data.record import Concepts, Dataset
 from narrows.data.registry import dataset
 from narrows.data.split import split_rows
-from narrows.errors import wrong
 
 
 @dataset("breast_cancer_nuclei")
@@ -33,8 +32,6 @@ def breast_cancer_nuclei(seed: int = 0) -> Dataset:
         >>> breast_cancer_nuclei()
         Dataset('breast_cancer_nuclei', 399 + 85 + 85 rows, x (20,), 2 classes, 10 concepts)
     """
-    if not isinstance(seed, int) or seed < 0:
-        raise wrong("seed", seed, "a whole number of at least 0")
     from sklearn.datasets import load_breast_cancer
 
     bunch = load_breast_cancer()

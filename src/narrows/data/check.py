@@ -29,7 +29,7 @@ def check(source: Any, **options: Any) -> DataReport:
         **options: of the loader.
 
     Raises:
-        Whatever `load` raises.
+        NarrowsError: whatever `load` raises.
 
     Memory: four `(rows, concepts)` float64 matrices, and a digest of 64 characters a row.
 

@@ -18,7 +18,7 @@ from narrows.data.assemble import schema_settings
 from narrows.data.record import Concepts, Dataset, Examples
 from narrows.data.registry import dataset
 from narrows.data.shift import check_shift, shifted
-from narrows.data.split import SPLITS, split_rows
+from narrows.data.split import SPLITS, check_seed, split_rows
 from narrows.errors import wrong
 
 CONCEPTS = Concepts(
@@ -116,8 +116,7 @@ def _check(
 ) -> None:
     if len(sizes) != 3 or any(not isinstance(n, int) or n < 1 for n in sizes):
         raise wrong("sizes", sizes, "three positive whole numbers: train, val, test")
-    if not isinstance(seed, int) or seed < 0:
-        raise wrong("seed", seed, "a whole number of at least 0")
+    check_seed(seed)
     shares = {"co_occurrence": co_occurrence, "missing": missing, "shift_strength": strength}
     for name, value in shares.items():
         if not 0 <= value <= 1:

@@ -82,7 +82,8 @@ def feature_names(readings: Sequence[Mapping[str, Any]]) -> list[str]:
 def encode(columns: Mapping[str, np.ndarray], readings: Sequence[Mapping[str, Any]]) -> Tensor:
     """The feature matrix, `(rows, features)` float32.
 
-    A category that was not seen in training rows gives zeros in all its features.
+    A category that was not seen in training rows gives zeros in all its features. Memory: the
+    matrix twice, and one column as float64.
 
     Raises:
         UnknownName: a column is not there, with the nearest names.

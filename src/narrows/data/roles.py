@@ -45,7 +45,8 @@ class Roles:
 
     def concepts(self, columns: Iterable[str]) -> list[str]:
         """Names of the concepts the columns annotate."""
-        found = [n for n in columns if n.startswith(self.prefix) and n not in self.drop]
+        other = (self.target, *self.drop)
+        found = [n for n in columns if n.startswith(self.prefix) and n not in other]
         return [name.removeprefix(self.prefix) for name in found]
 
     def features(self, columns: Iterable[str]) -> list[str]:

@@ -42,14 +42,15 @@ def split_rows(
             `test` rows, 15 % of its train rows are drawn for them as above.
 
     Raises:
-        InvalidInput: another word in the column, no train rows, or too few rows to fill the
-            splits.
+        InvalidInput: a negative seed, another word in the column, no train rows, or too few
+            rows to fill the splits.
 
     Example:
         >>> rows = split_rows(["a", "b"] * 50, seed=0)
         >>> {name: len(which) for name, which in rows.items()}
         {'train': 70, 'val': 15, 'test': 15}
     """
+    check_seed(seed)
     given = _given(column) if column is not None else {"train": np.arange(len(labels))}
     wanted = [name for name in ("val", "test") if name not in given]
     if not wanted:
@@ -64,6 +65,12 @@ def split_rows(
     drawn = {name: rows[kept == place] for place, name in enumerate(wanted, 1)}
     both = {**given, **drawn, "train": rows[kept == 0]}
     return {name: both[name] for name in SPLITS}
+
+
+def check_seed(seed: int) -> None:
+    """Refuse what no random generator can start from."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise wrong("seed", repr(seed), "a whole number of at least 0")
 
 
 def hold_out(

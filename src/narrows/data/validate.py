@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,8 +45,9 @@ def check_classes(classes: Sequence[Any]) -> None:
 def check_features(x: Any) -> None:
     """Refuse what is not a real, dense, finite `(N, *features)` tensor or a column."""
     if not isinstance(x, Tensor):
-        if not (hasattr(x, "shape") and hasattr(x, "__len__") and hasattr(x, "__getitem__")):
-            raise wrong_type("x", type(x).__name__, "a tensor or a column")
+        lazy = hasattr(x, "shape") and hasattr(x, "__len__") and hasattr(x, "__getitem__")
+        if not lazy or isinstance(x, np.ndarray) or hasattr(x, "iloc"):
+            raise wrong_type("x", type(x).__name__, "a torch tensor or a column")
         if len(x) != x.shape[0]:
             raise wrong("x", f"{len(x)} rows with shape {tuple(x.shape)}", "one length")
         return

@@ -8,11 +8,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from narrows.measure.corrections import Corrections
+from narrows.measure.corrections import Corrections, alternate
 from narrows.measure.rows import pieces
 from narrows.reading import Reading
-
-_PROBE = 64  # rows on which a head is checked to be affine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,19 +21,24 @@ class Affine:
         corrections: what can be corrected.
         weight: `(classes, units * width)`.
         bias: `(classes,)`.
-        columns: for each turn, the columns of `z` that its units write.
+        columns: the columns of `z` that corrections change, turn by turn.
+        sizes: how many columns each turn changes.
+        blocks: for each turn, `(classes, size)` the weights of its columns.
     """
 
     corrections: Corrections
     weight: Tensor
     bias: Tensor
-    columns: tuple[Tensor, ...]
+    columns: Tensor
+    sizes: tuple[int, ...]
+    blocks: tuple[Tensor, ...]
 
     def parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """`z` of rows `(r, units * width)` as read, and what all corrections add to it."""
-        read, written = self.corrections.reading[rows], self.corrections.written
-        z = _write(self.corrections, read)
-        return z, _write(self.corrections, read.replace(units=written.units[rows])) - z
+        """`z` `(r, units * width)` as read, and what corrections add to its `columns`."""
+        reading, written = self.corrections.reading[rows], self.corrections.written
+        z = _write(self.corrections, reading)
+        new = _write(self.corrections, reading.replace(units=written.units[rows]))
+        return z, (new - z)[:, self.columns]
 
     def logits(self, z: Tensor) -> Tensor:
         """`(r, classes)`."""
@@ -43,8 +46,26 @@ class Affine:
 
     def shifts(self, change: Tensor) -> Tensor:
         """`(r, turns, classes)`: what each turn adds to each logit."""
-        each = [change[:, block] @ self.weight[:, block].T for block in self.columns]
-        return torch.stack(each, 1)
+        moves = change.split(self.sizes, 1)
+        return torch.stack([move @ w.T for move, w in zip(moves, self.blocks, strict=True)], 1)
+
+    def shifts_of(self, y: Tensor, change: Tensor) -> Tensor:
+        """`(r, turns)`: what each turn adds to the logit of class `y` `(r,)`."""
+        moved = change * self.weight[:, self.columns][y]
+        turn = torch.arange(len(self.sizes), device=y.device)
+        turn = turn.repeat_interleave(torch.tensor(self.sizes, device=y.device))
+        return moved.new_zeros(len(y), len(self.sizes)).index_add_(1, turn, moved)
+
+    def slack(self, z: Tensor, change: Tensor) -> Tensor:
+        """`(r,)` how far rounding may move the difference of two logits, at any step.
+
+        A sum of m terms is off by at most m roundings of the sum of their magnitudes. The sums
+        here, and the head's own, have at most `units * width + 2 * turns` terms and a bias.
+        """
+        size = z.abs() @ self.weight.abs().T + self.bias.abs()
+        size += 2 * change.abs() @ self.weight[:, self.columns].abs().T
+        terms = self.weight.shape[1] + 2 * len(self.sizes) + 2
+        return 2 * terms * torch.finfo(size.dtype).eps * size.amax(1)
 
     def trial(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
         """See `Corrections.trial`."""
@@ -57,43 +78,36 @@ class Affine:
 
         return tried
 
-    def pieces(self, numbers: int, most: int = 2**21) -> tuple[Tensor, ...]:
-        """Row numbers in pieces of at most `most` numbers; 8 MiB of float32."""
-        device = self.bias.device
-        return tuple(rows.to(device) for rows in pieces(len(self.corrections), numbers, most))
-
-    def slack(self, z: Tensor, change: Tensor) -> Tensor:
-        """`(r,)` how far rounding may move the difference of two logits, at any step.
-
-        A sum of m terms is off by at most m roundings of the sum of their magnitudes; the sums
-        here, and the head's own, have at most `units * width + 2 * turns` terms.
-        """
-        size = (z.abs() + change.abs()) @ self.weight.abs().T + self.bias.abs()
-        terms = self.weight.shape[1] + 2 * len(self.columns) + 2
-        return 4 * terms * torch.finfo(size.dtype).eps * size.amax(1)
+    def pieces(self, numbers: int, most: int) -> tuple[Tensor, ...]:
+        """Row numbers in pieces of at most `most` numbers, `numbers` a row."""
+        parts = pieces(len(self.corrections), numbers, most)
+        return tuple(rows.to(self.bias.device) for rows in parts)
 
 
 def affine(corrections: Corrections) -> Affine | None:
     """The affine form of a model's head; None where it has none, or where units mix in `z`.
 
-    A head counts as affine when it has `weight` and `bias` tensors and, on the first rows,
-    answers as they say.
+    A head counts as affine when it has `weight` and `bias` tensors and, with every second turn
+    corrected on the first rows, answers as they say.
     """
     head = corrections.model.head
     weight, bias = getattr(head, "weight", None), getattr(head, "bias", None)
+    if not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+        return None
     units = corrections.known.shape[1]
-    if (
-        not corrections.alone
-        or not isinstance(weight, Tensor)
-        or not isinstance(bias, Tensor)
-        or weight.ndim != 2
-        or weight.shape[1] % units
-    ):
+    if not corrections.alone or weight.ndim != 2 or weight.shape[1] % units:
         return None
     width = weight.shape[1] // units
-    every = torch.arange(units * width, device=weight.device).unflatten(0, (units, width))
-    columns = tuple(every[list(turn)].flatten() for turn in corrections.turns)
-    form = Affine(corrections, weight.detach(), bias.detach(), columns)
+    every = torch.arange(weight.shape[1], device=weight.device).unflatten(0, (units, width))
+    turns = [every[list(turn)].flatten() for turn in corrections.turns]
+    form = Affine(
+        corrections,
+        weight.detach(),
+        bias.detach(),
+        torch.cat(turns),
+        tuple(map(len, turns)),
+        tuple(weight.detach()[:, columns].contiguous() for columns in turns),
+    )
     return form if _holds(form) else None
 
 
@@ -102,18 +116,12 @@ def _write(corrections: Corrections, reading: Reading) -> Tensor:
 
 
 def _holds(form: Affine) -> bool:
-    """Whether the form predicts the head's answer with every second turn corrected."""
-    ready = form.corrections
-    rows = torch.arange(min(len(ready), _PROBE), device=ready.y.device)
-    done = torch.arange(len(ready.turns), device=ready.y.device) % 2 == 0
-    mixed = ready.at(rows, done.expand(len(rows), -1))
+    rows, done = alternate(form.corrections)
+    said = form.corrections.logits(rows, done)
     z, change = form.parts(rows)
-    if z.shape[1] != form.weight.shape[1]:
+    if z.shape[1] != form.weight.shape[1] or said.shape != (len(rows), len(form.bias)):
         return False
-    for turn in done.nonzero().flatten().tolist():
-        z[:, form.columns[turn]] += change[:, form.columns[turn]]
-    said = ready.model.decide(mixed).prediction
     slack = form.slack(z, change)[:, None]
-    return said.shape == (len(rows), len(form.bias)) and bool(
-        ((said - form.logits(z)).abs() <= slack).all()
-    )
+    moved = change * done[0].repeat_interleave(torch.tensor(form.sizes, device=done.device))
+    expected = form.logits(z.index_add(1, form.columns, moved))
+    return bool(((said - expected).abs() <= slack).all())

@@ -23,7 +23,7 @@ from narrows.measure.rows import (
 from narrows.model import NarrowModel
 from narrows.reading import Reading
 
-_PROBE = 64  # rows on which a correction is watched for side effects
+_PROBE = 64  # rows on which corrections are watched for side effects
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,10 +94,17 @@ class Corrections:
 
         return tried
 
+    @cached_property
+    def numbers(self) -> int:
+        """How many numbers one row holds, as a reading or as logits."""
+        first = torch.arange(1, device=self.y.device)
+        none = torch.zeros(1, len(self.turns), dtype=torch.bool, device=self.y.device)
+        return max(numbers_per_row(self.reading), self.logits(first, none).shape[1])
+
     def pieces(self, copies: int = 1) -> tuple[Tensor, ...]:
-        """Row numbers in pieces that bound the memory of `copies` readings of each row."""
-        numbers = copies * numbers_per_row(self.reading)
-        return tuple(rows.to(self.y.device) for rows in pieces(len(self), numbers))
+        """Row numbers in pieces that bound the memory of `copies` answers for each row."""
+        parts = pieces(len(self), copies * self.numbers)
+        return tuple(rows.to(self.y.device) for rows in parts)
 
 
 def prepare(model: NarrowModel, examples: Examples) -> Corrections:
@@ -128,6 +135,7 @@ def prepare(model: NarrowModel, examples: Examples) -> Corrections:
     truth, known = (part.to(device_of(model)) for part in (truth.nan_to_num(0.0), known))
     truth = truth.to(reading.units.dtype)
     with evaluating(model):
+        _check_finite(reading, names)
         written = Reading.cat(
             [
                 model.bottleneck.condition(reading[rows], (known[rows], truth[rows]))
@@ -138,11 +146,23 @@ def prepare(model: NarrowModel, examples: Examples) -> Corrections:
         return dataclasses.replace(ready, alone=_acts_alone(ready))
 
 
-def _acts_alone(ready: Corrections) -> bool:
-    """Whether correcting every second turn equals mixing the two readings."""
+def alternate(ready: Corrections) -> tuple[Tensor, Tensor]:
+    """The first rows, with every second turn done: enough to see corrections interact."""
     rows = torch.arange(min(len(ready), _PROBE), device=ready.y.device)
     done = torch.arange(len(ready.turns), device=ready.y.device) % 2 == 0
-    done = done.expand(len(rows), -1)
+    return rows, done.expand(len(rows), -1)
+
+
+def _acts_alone(ready: Corrections) -> bool:
+    """Whether correcting some turns equals mixing the two readings."""
+    rows, done = alternate(ready)
     mixed = ready.at(rows, done).tensors()
     asked = dataclasses.replace(ready, alone=False).at(rows, done).tensors()
     return all(torch.equal(mixed[name], asked[name]) for name in mixed)
+
+
+def _check_finite(reading: Reading, names: tuple[str, ...]) -> None:
+    strange = (~reading.units.isfinite()).any(0)
+    if bool(strange.any()):
+        name = names[int(strange.nonzero()[0])]
+        raise wrong("model", f"unit {name!r} NaN or infinite", "finite units")

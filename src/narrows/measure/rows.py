@@ -14,7 +14,7 @@ from narrows.model import NarrowModel
 from narrows.reading import Reading
 
 _ROWS = 4096
-_NUMBERS = 2**22  # numbers in one piece: 16 MiB of float32
+_NUMBERS = 2**20  # numbers in one piece: 4 MiB of float32
 
 
 def device_of(model: NarrowModel) -> torch.device:
@@ -62,6 +62,8 @@ def pieces(rows: int, numbers: int, most: int = _NUMBERS) -> tuple[Tensor, ...]:
         >>> [len(piece) for piece in pieces(5, numbers=10, most=20)]
         [2, 2, 1]
     """
+    if rows == 0:
+        return ()
     return torch.arange(rows).split(max(1, most // max(numbers, 1)))
 
 

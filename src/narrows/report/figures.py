@@ -132,11 +132,11 @@ def to_svg(figure: Any, name: str) -> str:
     matplotlib = require("matplotlib", "report")
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
-        with warnings.catch_warnings():
-            # The page's own fonts draw the text: a letter that matplotlib lacks is no loss.
-            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-            figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    style = {"svg.fonttype": "none", "svg.hashsalt": name}
+    with matplotlib.rc_context(style), warnings.catch_warnings():
+        # The page's own fonts draw the text: a letter that matplotlib lacks is no loss.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     return _for_page(buffer.getvalue(), name)
 
 
@@ -151,7 +151,7 @@ def _for_page(text: str, name: str) -> str:
     colours |= {colour: f"series-{i}" for i, colour in enumerate(SERIES)}
     for colour, variable in colours.items():
         body = body.replace(colour, f"var(--{variable})")
-    return f"<svg {box.group() if box else ''} aria-hidden=\"true\">{body}"
+    return f'<svg {box.group() if box else ""} aria-hidden="true">{body}'
 
 
 def _axes(x_label: str, y_label: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Any]:
@@ -168,13 +168,9 @@ def _axes(x_label: str, y_label: str, size: tuple[float, float] = _SIZE) -> tupl
 
 
 def _styles() -> list[tuple[str, str]]:
-    """Colour and marker pairs; a colour returns with another marker."""
-    return [(colour, marker) for marker in _turned() for colour, marker in marker]
-
-
-def _turned() -> list[list[tuple[str, str]]]:
-    turns = (_MARKERS[i:] + _MARKERS[:i] for i in range(len(_MARKERS)))
-    return [list(zip(SERIES, turn, strict=True)) for turn in turns]
+    """Colour and marker pairs; when colours begin again, markers are shifted by one."""
+    turns = [_MARKERS[i:] + _MARKERS[:i] for i in range(len(_MARKERS))]
+    return [pair for turn in turns for pair in zip(SERIES, turn, strict=True)]
 
 
 def _cycle(count: int) -> list[tuple[str, str]]:

@@ -1,0 +1,9 @@
+"""The command line: one file for each small group of verbs.
+
+Heavy packages are imported inside the commands, so that `narrows --help` answers at once.
+"""
+
+from narrows.cli import about, jobs, train  # noqa: F401  # importing a file adds its commands
+from narrows.cli.app import app, main
+
+__all__ = ["app", "main"]

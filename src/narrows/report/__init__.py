@@ -1,0 +1,18 @@
+"""Reports: self-contained pages that open offline, without scripts."""
+
+from narrows.report.build import NEXT, write_demo, write_run, write_table
+from narrows.report.environment import environment
+from narrows.report.measured import measure_run
+from narrows.report.readings import readings_of, write_csv, write_parquet
+
+__all__ = [
+    "NEXT",
+    "environment",
+    "measure_run",
+    "readings_of",
+    "write_csv",
+    "write_demo",
+    "write_parquet",
+    "write_run",
+    "write_table",
+]

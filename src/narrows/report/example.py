@@ -1,0 +1,307 @@
+"""One worked example: what the model read, what it said, and what a correction changes.
+
+The example is looked for among the test rows: first one where the model is wrong because of one
+misread concept and right once that is corrected; else a right one where another value of a
+concept would change the answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from narrows.data.record import Examples
+from narrows.explanation import Explanation
+from narrows.model import NarrowModel
+from narrows.report.labels import joined, one_line
+
+_ROWS = 4096  # test rows that are searched at most
+_SHOWN = 8  # units in the table of contributions
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a person corrects at once: one concept, or a group of exclusive ones.
+
+    Attributes:
+        units: unit places.
+        name: what the group is about, or the concept's name.
+        values: what each unit says about it; empty for a single concept.
+    """
+
+    units: tuple[int, ...]
+    name: str
+    values: tuple[str, ...] = ()
+
+    def say(self, units: Tensor) -> str:
+        """The value that units `(n,)` hold."""
+        mine = units[list(self.units)]
+        if self.values:
+            return self.values[int(mine.argmax())]
+        return "present" if float(mine[0]) >= 0.5 else "absent"
+
+
+@dataclass(frozen=True)
+class Example:
+    """A worked example, ready to be shown.
+
+    Attributes:
+        row: of the test split.
+        sentence: the example in words.
+        mistake: whether the model was wrong and the correction makes it right.
+        turn: what is corrected.
+        was: its value as read.
+        now: its value as corrected.
+        said: the label said at first.
+        then: the label said after the correction.
+        truth: the true label.
+        before: contributions at first.
+        after: contributions after the correction.
+    """
+
+    row: int
+    sentence: str
+    mistake: bool
+    turn: Turn
+    was: str
+    now: str
+    said: str
+    then: str
+    truth: str
+    before: Explanation
+    after: Explanation
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        """Header and rows: unit, value and shares of both labels' logits, before and after."""
+        pair = [self.before.classes.index(c) for c in self._classes()]
+        columns = [
+            *(self.before.contributions[0, :, i] for i in pair),
+            *(self.after.contributions[0, :, i] for i in pair),
+        ]
+        shares = torch.stack([columns[0], columns[2], columns[1], columns[3]], 1)
+        weight = shares.abs().amax(1)
+        weight[list(self.turn.units)] += (
+            (shares[:, 1::2] - shares[:, ::2]).abs().amax(1)[list(self.turn.units)]
+        )
+        order = weight.argsort(descending=True).tolist()
+        values = torch.stack([self.before.values[0], self.after.values[0]], 1)
+        rows = [
+            [self.before.names[0][i], *values[i].tolist(), *shares[i].tolist()]
+            for i in order[:_SHOWN]
+        ]
+        hidden = order[_SHOWN:]
+        if hidden:
+            rows.append([f"{len(hidden)} others", None, None, *shares[hidden].sum(0).tolist()])
+        rest = [float(self.before.rest[i]) for i in pair for _ in range(2)]
+        rows.append(["bias", None, None, *rest])
+        sums = [float(e.logits[0, i]) for i in pair for e in (self.before, self.after)]
+        rows.append(["sum", None, None, *sums])
+        return [self.said, self.then], rows
+
+    def _classes(self) -> list[Any]:
+        by_text = {str(c): c for c in self.before.classes}
+        return [by_text[self.said], by_text[self.then]]
+
+
+def turns_of(model: NarrowModel, known: Sequence[str]) -> list[Turn]:
+    """The model's turns whose concepts the data name."""
+    names = model.bottleneck.names
+    return [
+        _turn(units, [names[i] for i in units])
+        for units in model.bottleneck.interventions
+        if all(names[i] in known for i in units)
+    ]
+
+
+def find_example(model: NarrowModel, test: Examples) -> Example | None:
+    """The clearest worked example, or None where no single correction changes anything.
+
+    Args:
+        model: a concept model.
+        test: rows with concept labels.
+    """
+    turns = turns_of(model, test.concepts.names)
+    if test.c is None or not turns:
+        return None
+    rows = torch.arange(min(len(test), _ROWS))
+    some = test[rows]
+    with torch.no_grad():
+        output = model(some.x)
+    places = {name: i for i, name in enumerate(some.concepts.names)}
+    concept = [places.get(name, -1) for name in model.bottleneck.names]
+    search = _Search(model, some, output.reading, output.prediction, turns, torch.tensor(concept))
+    return search.mistake() or search.counterfactual()
+
+
+@dataclass(frozen=True)
+class _Search:
+    model: NarrowModel
+    test: Examples
+    reading: Any
+    logits: Tensor
+    turns: Sequence[Turn]
+    concept: Tensor  # of each unit; -1 for units the data do not name
+
+    def mistake(self) -> Example | None:
+        """The misread concept whose correction makes a wrong answer right most clearly."""
+        wrong = self.logits.argmax(1) != self.test.y
+        misread = torch.stack([self._misread(turn) for turn in self.turns], 1)
+        best: tuple[float, int, int, Tensor] | None = None
+        # Rows with one misread concept come first: there, nothing else could be to blame.
+        for blame in (misread.sum(1) == 1, misread.sum(1) > 1):
+            for t, turn in enumerate(self.turns):
+                rows = (wrong & blame & misread[:, t]).nonzero().flatten()
+                if not len(rows):
+                    continue
+                truth = self._truth(turn)[rows]
+                sure = self._corrected(rows, turn, truth).softmax(1)
+                right = sure.gather(1, self.test.y[rows, None]).squeeze(1)
+                right = right.where(sure.argmax(1) == self.test.y[rows], -1.0)
+                top = int(right.argmax())
+                if right[top] > 0 and (best is None or right[top] > best[0]):
+                    best = (float(right[top]), int(rows[top]), t, truth[top])
+            if best is not None:
+                return self._show(best[1], self.turns[best[2]], best[3], mistake=True)
+        return None
+
+    def counterfactual(self) -> Example | None:
+        """A right answer that one other concept value changes most clearly."""
+        right = self.logits.argmax(1) == self.test.y
+        rows = right.nonzero().flatten()[:256]
+        best: tuple[float, int, Turn, Tensor] | None = None
+        for turn in self.turns if len(rows) else ():
+            read = self._read(turn)[rows]
+            for option in torch.eye(max(2, len(turn.units)))[:, : len(turn.units)]:
+                changed = self._corrected(rows, turn, option.expand(len(rows), -1)).softmax(1)
+                sure = changed.amax(1)
+                other = changed.argmax(1) != self.test.y[rows]
+                sure = sure.where(other & (read != option).any(1), -1.0)
+                top = int(sure.argmax())
+                if sure[top] > 0 and (best is None or sure[top] > best[0]):
+                    best = (float(sure[top]), int(rows[top]), turn, option)
+        return None if best is None else self._show(best[1], best[2], best[3], mistake=False)
+
+    def _truth(self, turn: Turn) -> Tensor:
+        """`(rows, units of the turn)`, NaN where not annotated."""
+        c = self.test.c
+        columns = self.concept[list(turn.units)]
+        return torch.full((len(self.test), len(columns)), torch.nan) if c is None else c[:, columns]
+
+    def _read(self, turn: Turn) -> Tensor:
+        """What the turn's units say, as 0 and 1: one of a group, or a concept by its half."""
+        scores = self.model.bottleneck.scores(self.reading)[:, list(turn.units)]
+        if turn.values:
+            return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).float()
+        return (scores >= 0.5).float()
+
+    def _misread(self, turn: Turn) -> Tensor:
+        truth = self._truth(turn)
+        certain = ((truth == 0) | (truth == 1)).all(1)
+        if turn.values:
+            certain &= truth.sum(1) == 1
+        return certain & (self._read(turn) != truth).any(1)
+
+    def _corrected(self, rows: Tensor, turn: Turn, values: Tensor) -> Tensor:
+        known = {self.model.bottleneck.names[u]: values[:, i] for i, u in enumerate(turn.units)}
+        with torch.no_grad():
+            return self.model.correct(self.reading[rows], known).prediction
+
+    def _show(self, row: int, turn: Turn, values: Tensor, mistake: bool) -> Example:
+        reading = self.reading[torch.tensor([row])]
+        known = {
+            self.model.bottleneck.names[u]: float(v)
+            for u, v in zip(turn.units, values, strict=True)
+        }
+        with torch.no_grad():
+            before = self.model.explain(reading)
+            after = self.model.explain(self.model.bottleneck.condition(reading, known))
+        scores = self.model.bottleneck.scores(reading)[0]
+        written = scores.clone()
+        written[list(turn.units)] = values.to(scores.dtype)
+        said, then = (str(e.classes[int(e.logits[0].argmax())]) for e in (before, after))
+        found = Example(
+            row=row,
+            sentence="",
+            mistake=mistake,
+            turn=turn,
+            was=turn.say(scores),
+            now=turn.say(written),
+            said=said,
+            then=then,
+            truth=str(self.test.labels[row]),
+            before=before,
+            after=after,
+        )
+        said_of = {t.name: t.say(scores) for t in self.turns if t.values or t is turn}
+        return dataclasses.replace(found, sentence=sentence(found, said_of))
+
+
+def sentence(example: Example, read: Mapping[str, str]) -> str:
+    """The example in words.
+
+    Args:
+        example: without its sentence.
+        read: what the model read, by the name of the turn.
+    """
+    values = [one_line(v) for v in read.values()]
+    few = 1 < len(read) <= 3 and bool(example.turn.values)
+    was, now = one_line(example.was), one_line(example.now)
+    said, then = one_line(example.said), one_line(example.then)
+    if few and all(map(_short, values)) and values.count(was) == 1:
+        what = joined(values)
+        fix = f"correct the {was} to {_a(now)}"
+        other = f"had the {was} been {_a(now)}"
+    else:
+        name = one_line(example.turn.name)
+        what = (
+            joined([f"{one_line(n)}: {v}" for n, v in read.items()][:3])
+            if few
+            else f"{name}: {was}"
+        )
+        fix = f"correct {name} to {now}"
+        other = f"had it read {name}: {now}"
+    if example.mistake:
+        return f"The model read {what}, and said {said}; {fix} and it says {then}."
+    return f"The model read {what}, and said {said}, which is right; {other}, it would say {then}."
+
+
+def _turn(units: tuple[int, ...], names: Sequence[str]) -> Turn:
+    """Name a group by what its members share: `left is 0` to `left is 9` are values of left."""
+    if len(units) == 1:
+        return Turn(units, names[0])
+    shared = _shared(names)
+    # Cut at the last separator, so that `wing=black` and `wing=blue` give black, not lack.
+    ends = [m.end() for m in re.finditer(r"::|=|\s", shared)]
+    shared = shared[: ends[-1]] if ends else ""
+    name = re.sub(r"(\bis|=|::|\s)+$", "", shared).strip()
+    values = tuple(n[len(shared) :] for n in names)
+    return Turn(units, name or joined([one_line(n, 20) for n in names[:3]], "or"), values)
+
+
+def _shared(names: Sequence[str]) -> str:
+    """The letters that all names begin with."""
+    first, last = min(names), max(names)
+    same = (i for i, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    return first[: next(same, min(len(first), len(last)))]
+
+
+def _short(value: str) -> bool:
+    return len(value) <= 12 and " " not in value
+
+
+def _a(value: str) -> str:
+    """A value with its article where it is a number.
+
+    Example:
+        >>> _a("8"), _a("6"), _a("black")
+        ('an 8', 'a 6', 'black')
+    """
+    if not value.isdecimal():
+        return value
+    return ("an " if value[0] == "8" or value in ("11", "18") else "a ") + value

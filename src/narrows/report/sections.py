@@ -1,0 +1,138 @@
+"""Sections that comparisons and single runs share, as plain values for the page."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from narrows.data.record import Dataset
+from narrows.method import Method
+from narrows.report import figures
+from narrows.report.example import Example, find_example
+from narrows.report.labels import number, one_line, percent
+from narrows.report.page import figure
+from narrows.report.picture import data_uri
+
+_FEATURES = 12  # shown of a row that is no picture
+
+
+def example_section(name: str, method: Method, data: Dataset) -> dict[str, Any] | None:
+    """The worked example of a concept model, or None where there is none."""
+    found = find_example(method.model_, data.test)
+    return None if found is None else show_example(name, found, data)
+
+
+def show_example(name: str, found: Example, data: Dataset) -> dict[str, Any]:
+    """A worked example as values for the page."""
+    labels, rows = found.table()
+    changed = {found.before.names[0][i] for i in found.turn.units}
+    pixels = data.test.x[torch.tensor([found.row])][0]
+    return {
+        "sentence": found.sentence,
+        "model": name,
+        "row": found.row,
+        "truth": found.truth,
+        "said": found.said,
+        "then": found.then,
+        "turn": found.turn.name,
+        "was": found.was,
+        "now": found.now,
+        "labels": labels,
+        "rows": [
+            {
+                "name": cells[0],
+                "cells": [
+                    *("" if v is None else f"{v:.2f}" for v in cells[1:3]),
+                    *(f"{v:+.2f}" for v in cells[3:]),
+                ],
+                "changed": cells[0] in changed,
+                "total": cells[0] == "sum",
+            }
+            for cells in rows
+        ],
+        "exact": found.before.exact,
+        "picture": data_uri(pixels),
+        "features": _features(pixels, data),
+    }
+
+
+def _features(values: Tensor, data: Dataset) -> list[list[str]]:
+    """The first features of a row by name, where they have names."""
+    names: Sequence[str] = data.settings.get("features", ())
+    if values.ndim != 1 or len(names) != len(values):
+        return []
+    return [
+        [one_line(name), f"{value:.4g}"]
+        for name, value in list(zip(names, values.tolist(), strict=True))[:_FEATURES]
+    ]
+
+
+def training_section(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """A small panel of curves for each method that trained by epochs."""
+    panels = []
+    for i, (name, history) in enumerate(histories.items()):
+        lines, label = _training_lines(history)
+        if lines:
+            drawn = figures.training(lines, label)
+            panels.append(figure(drawn, f"training-{i}", title=name))
+    return panels
+
+
+def _training_lines(history: Sequence[Mapping[str, Any]]) -> tuple[list[figures.Line], str]:
+    """The validation score of each stage, or its loss where nothing was validated."""
+    key = "validation" if any("validation" in row for row in history) else "loss"
+    stages: dict[str, list[tuple[float, float]]] = {}
+    for row in history:
+        value = row.get(key)
+        if value is not None and math.isfinite(value):
+            stages.setdefault(str(row["stage"]), []).append((row["epoch"], value))
+    lines = [figures.Line(stage, *zip(*points, strict=True)) for stage, points in stages.items()]
+    return lines, "validation score" if key == "validation" else "loss"
+
+
+def quality_section(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A table of concepts for each model, from its `concept_numbers`."""
+    return [
+        {
+            "name": name,
+            "summary": f"{percent(q['accuracy_mean'])} accuracy, "
+            f"{number(q['auc_mean'], 3)} AUC, "
+            f"{number(q['calibration_mean'], 3)} calibration error",
+            "header": ["concept", "accuracy", "AUC", "calibration error", "true", "known rows"],
+            "rows": [
+                [
+                    row["name"],
+                    percent(row["accuracy"]),
+                    number(row["auc"], 3),
+                    number(row["calibration"], 3),
+                    percent(row["true"]),
+                    number(row["known"]),
+                ]
+                for row in q["each"]
+            ],
+        }
+        for name, q in parts.items()
+    ]
+
+
+def entries(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Settings as pairs of texts; long ones are cut."""
+    return [(str(k), _text(v)) for k, v in settings.items()]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return one_line(value, 400)
+    if isinstance(value, (list, tuple, Mapping)):
+        return one_line(json.dumps(value, ensure_ascii=False, default=str), 400)
+    return str(value)
+
+
+def data_entries(name: str, fingerprint: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What the data were."""
+    return [("name", name), ("fingerprint", fingerprint), *entries(settings)]
