@@ -86,6 +86,7 @@ HEADERS: dict[str, tuple[Callable[[], bytes], str]] = {
     "keys": (lambda: raw_file(text_of({f"{i:x}": 0 for i in range(CROWD)})), "refused"),
     "wide name": (lambda: raw_file(b'{"\\ud83d\\ude00' + b"a" * ROOM + b'":1}'), "refused"),
     "wide metadata": (lambda: sealed({}, b"", {"m": wide()}), "read"),
+    "wide metadata, unescaped": (lambda: sealed({}, b"", {"m": json.loads(wide())}), "refused"),
     "lists in metadata": (lambda: sealed({}, b"", {"m": "[" + "[]," * CROWD + "[]]"}), "read"),
     "many tensors": (
         lambda: sealed({f"{i:05}": entry([0], 0, 0) for i in range(12_000)}, b""),

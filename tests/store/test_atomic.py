@@ -198,6 +198,21 @@ def test_bytes_that_the_disk_changes_are_noticed_before_the_old_file_goes(path: 
     assert note.read_text() == "old"
 
 
+def test_another_valid_file_in_place_of_ours_is_noticed(path: Path) -> None:
+    store.save(path.with_name("other"), {"w": torch.zeros(3)})
+    other = path.with_name("other").read_bytes()
+
+    def swap() -> None:
+        (spare,) = spares(path.parent)
+        spare.write_bytes(other)
+
+    _, reading, _ = [k for k, call in enumerate(calls_of_a_save(path)) if call == "open"]
+    box = FaultBox(reading, first(swap))
+    with box, pytest.raises(store.WriteFailed, match="another file"):
+        store.save(path, NEW)
+    assert holds(path, OLD)
+
+
 def test_tensors_that_change_during_a_save_are_noticed(path: Path) -> None:
     moving = {k: v.clone() for k, v in NEW.items()}
     at = calls_of_a_save(path).index("write")

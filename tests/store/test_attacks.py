@@ -112,6 +112,15 @@ def test_a_file_that_breaks_the_format_is_refused(tmp_path: Path, name: str) -> 
     assert len(str(caught.value)) < 600, "the message must not carry the payload"
 
 
+def test_a_long_header_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    with path.open("wb") as file:
+        file.write(((9 << 20) + 1).to_bytes(8, "little") + b"{")
+        file.truncate(10 << 20)
+    with pytest.raises(FileRefused, match="a header of 9,437,185 bytes, at most 8,388,608"):
+        store.load(path)
+
+
 def test_every_file_that_the_format_refuses_is_refused_here_too(tmp_path: Path) -> None:
     """The reference reader is the oracle: what it refuses must be among what we refuse."""
     refused = 0

@@ -139,6 +139,7 @@ def test_strides_shared_memory_gradients_and_subclasses_make_no_difference(tmp_p
         "strided": base[::2, ::3],
         "expanded": base[:1].expand(5, 6),
         "flipped view": torch.complex(base, -base).conj().imag,
+        "lazy minus": torch._neg_view(base),
         "slice": base[1:],
         "whole": base,
         "again": base,

@@ -104,7 +104,7 @@ def picture_facts(images: np.ndarray, medians: tuple[float, float]) -> np.ndarra
         than 0.3 of the bounding box empty.
     """
     ink = images > 0
-    height, width = (_extent(ink.any(axis)) for axis in (2, 1))
+    height, width = (_extent(np.asarray(ink.any(axis))) for axis in (2, 1))
     box = np.maximum(height * width, 1)
     grey = images.astype(np.float64)
     mass, inked = grey.sum((1, 2)), ink.sum((1, 2))

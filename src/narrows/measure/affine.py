@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import cached_property
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -22,16 +24,16 @@ class Affine:
         weight: `(classes, units * width)`.
         bias: `(classes,)`.
         columns: the columns of `z` that corrections change, turn by turn.
-        sizes: how many columns each turn changes.
-        blocks: for each turn, `(classes, size)` the weights of its columns.
+        moving: `(columns, classes)` their weights.
+        spans: for each turn, which of the columns are its own.
     """
 
     corrections: Corrections
     weight: Tensor
     bias: Tensor
     columns: Tensor
-    sizes: tuple[int, ...]
-    blocks: tuple[Tensor, ...]
+    moving: Tensor
+    spans: tuple[slice, ...]
 
     def parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """`z` `(r, units * width)` as read, and what corrections add to its `columns`."""
@@ -46,15 +48,19 @@ class Affine:
 
     def shifts(self, change: Tensor) -> Tensor:
         """`(r, turns, classes)`: what each turn adds to each logit."""
-        moves = change.split(self.sizes, 1)
-        return torch.stack([move @ w.T for move, w in zip(moves, self.blocks, strict=True)], 1)
+        return torch.stack([change[:, span] @ self.moving[span] for span in self.spans], 1)
 
     def shifts_of(self, y: Tensor, change: Tensor) -> Tensor:
         """`(r, turns)`: what each turn adds to the logit of class `y` `(r,)`."""
-        moved = change * self.weight[:, self.columns][y]
-        turn = torch.arange(len(self.sizes), device=y.device)
-        turn = turn.repeat_interleave(torch.tensor(self.sizes, device=y.device))
-        return moved.new_zeros(len(y), len(self.sizes)).index_add_(1, turn, moved)
+        moved = change * self.moving.T[y]
+        return moved.new_zeros(len(y), len(self.spans)).index_add_(1, self.turn, moved)
+
+    @cached_property
+    def turn(self) -> Tensor:
+        """`(columns,)` whose turn each column is."""
+        sizes = [span.stop - span.start for span in self.spans]
+        turns = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+        return turns.to(self.columns.device)
 
     def slack(self, z: Tensor, change: Tensor) -> Tensor:
         """`(r,)` how far rounding may move the difference of two logits, at any step.
@@ -63,8 +69,8 @@ class Affine:
         here, and the head's own, have at most `units * width + 2 * turns` terms and a bias.
         """
         size = z.abs() @ self.weight.abs().T + self.bias.abs()
-        size += 2 * change.abs() @ self.weight[:, self.columns].abs().T
-        terms = self.weight.shape[1] + 2 * len(self.sizes) + 2
+        size += 2 * change.abs() @ self.moving.abs()
+        terms = self.weight.shape[1] + 2 * len(self.spans) + 2
         return 2 * terms * torch.finfo(size.dtype).eps * size.amax(1)
 
     def trial(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
@@ -100,13 +106,15 @@ def affine(corrections: Corrections) -> Affine | None:
     width = weight.shape[1] // units
     every = torch.arange(weight.shape[1], device=weight.device).unflatten(0, (units, width))
     turns = [every[list(turn)].flatten() for turn in corrections.turns]
+    columns = torch.cat(turns)
+    ends = list(accumulate(map(len, turns), initial=0))
     form = Affine(
         corrections,
         weight.detach(),
         bias.detach(),
-        torch.cat(turns),
-        tuple(map(len, turns)),
-        tuple(weight.detach()[:, columns].contiguous() for columns in turns),
+        columns,
+        weight.detach()[:, columns].T.contiguous(),
+        tuple(map(slice, ends, ends[1:])),
     )
     return form if _holds(form) else None
 
@@ -122,6 +130,6 @@ def _holds(form: Affine) -> bool:
     if z.shape[1] != form.weight.shape[1] or said.shape != (len(rows), len(form.bias)):
         return False
     slack = form.slack(z, change)[:, None]
-    moved = change * done[0].repeat_interleave(torch.tensor(form.sizes, device=done.device))
+    moved = change * done[0, form.turn]
     expected = form.logits(z.index_add(1, form.columns, moved))
     return bool(((said - expected).abs() <= slack).all())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from narrows.measure.rows import evaluating, pieces
 
 _CACHED = 2**15  # logits in one piece: they stay in the cache, and are too few to wake threads
 _HELD = 2**21  # shifts in one piece, where rows have orders of their own: 8 MiB of float32
+
+_THREADS = 8
+_FEW = 8  # columns added one by one: a product so thin is not worth waking threads for
 
 
 def replay(corrections: Corrections, orders: Iterable[Tensor]) -> Tensor:
@@ -61,13 +65,16 @@ def _follow(form: Affine, orders: list[Tensor]) -> Tensor:
     if all(len(order) == 1 for order in orders):
         parts = form.pieces(classes, _CACHED)
     else:
-        parts = form.pieces(classes * len(form.sizes), _HELD)
-    count = _zeros(corrections, orders)
-    for rows in parts:
-        start = _start(form, rows)
-        for i, order in enumerate(orders):
-            count[i] += _count(form, start, _own(order, rows))
-    return count
+        parts = form.pieces(classes * len(form.spans), _HELD)
+
+    def count(rows: Tensor) -> Tensor:
+        with torch.no_grad():  # each thread has its own
+            start = _start(form, rows)
+            return torch.stack([_count(form, start, _own(order, rows)) for order in orders])
+
+    # The pieces are too small for torch to share one among threads, so threads share the pieces.
+    with ThreadPoolExecutor(min(torch.get_num_threads(), _THREADS)) as pool:
+        return sum(pool.map(count, parts), _zeros(corrections, orders))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,11 +126,17 @@ def _count(form: Affine, start: _Start, order: Tensor) -> Tensor:
 def _shared_rivals(form: Affine, start: _Start, order: Tensor) -> Tensor:
     """`(turns + 1, r)` the largest of the other logits after each turn, in one order."""
     others = start.others.T.contiguous()  # a maximum over rows of memory is the faster one
-    moves = start.change.T.contiguous().split(form.sizes)
+    moved = start.change.T.contiguous()
+    weights, moves = form.moving.unbind(0), moved.unbind(0)
     most = others.new_empty(order.shape[1] + 1, others.shape[1])
     torch.amax(others, 0, out=most[0])
     for step, turn in enumerate(order[0].tolist(), start=1):
-        others.addmm_(form.blocks[turn], moves[turn])
+        span = form.spans[turn]
+        if span.stop - span.start > _FEW:
+            others.addmm_(form.moving[span].T, moved[span])
+        else:
+            for column in range(span.start, span.stop):
+                others.addr_(weights[column], moves[column])
         torch.amax(others, 0, out=most[step])
     return most
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch  # noqa: F401  # used by the doctest
+import torch
 from torch import Tensor, nn
 
 from narrows.blueprint import Blueprint
@@ -50,4 +50,5 @@ class Conv4(Blueprint):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(batch, channels, height, width)` to `(batch, outputs)`."""
-        return self.layers(x)
+        # Channels last halves the time on a CPU; a copy is the way to say so for one channel.
+        return self.layers(torch.empty_like(x, memory_format=torch.channels_last).copy_(x))

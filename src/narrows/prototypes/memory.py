@@ -165,8 +165,10 @@ class PrototypeMemory(nn.Module):
         ):
             rows = torch.searchsorted(every, part)
             total[rows] += number
-            share = (number / total[rows]).to(centre).unsqueeze(1)
-            joined[rows] += share * (centre - joined[rows])
+            share = (
+                number.to(centre) / total[rows]
+            )  # in double precision: a ratio of integers is not
+            joined[rows] += share.unsqueeze(1) * (centre - joined[rows])
         self.labels, self.counts, self.means = every, total, joined
         return self
 

@@ -108,10 +108,8 @@ def _understand(text: str, where: str) -> tuple[Shapes, dict[str, str]]:
     """Take dtypes, shapes and metadata out of a header, believing nothing else of it."""
     entries = parse(text, where)
     notes = entries.pop(NOTES, {}) if isinstance(entries, dict) else None
-    if not isinstance(notes, dict) or not all(
-        isinstance(note, str) and note.isascii() for note in notes.values()
-    ):
-        raise FileRefused(f"{where}: its {NOTES} is not a mapping to canonical JSON")
+    if not isinstance(notes, dict) or not all(isinstance(note, str) for note in notes.values()):
+        raise FileRefused(f"{where}: its {NOTES} is not a mapping to text")
     shapes: Shapes = {}
     for name, entry in entries.items():
         match entry:
