@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from narrows.measure.affine import affine
 from narrows.measure.corrections import prepare
 from narrows.measure.policies import State, find
 from narrows.measure.replay import replay
+from narrows.measure.rows import pieces
 
 
 def order_of(name, model, rows, seed=0):
@@ -83,7 +85,7 @@ def test_uncertainty_takes_the_score_nearest_one_half_first(make_model, make_row
     model, rows = make_model(5, 3), make_rows(30, 5, 3)
     scores = model.read(rows.x).units.detach()
     weight = 1 / ((scores - 0.5).abs() + 1e-9)
-    wanted = [sorted(range(5), key=lambda j: -row[j]) for row in weight.tolist()]  # noqa: B023  # used at once
+    wanted = [sorted(range(5), key=lambda j: -row[j]) for row in weight.tolist()]  # used at once
     assert order_of("uncertainty", model, rows).tolist() == wanted
 
 
@@ -99,9 +101,7 @@ def test_uncertainty_of_a_group_is_its_most_uncertain_member(make_model, make_ro
 
 @pytest.mark.parametrize("kind", ["soft", "logit"])
 @pytest.mark.parametrize("hidden", [None, (6,)], ids=["linear", "mlp"])
-def test_oracle_is_greedy_in_the_probability_of_the_true_class(
-    make_model, make_rows, kind, hidden
-):
+def test_oracle_is_greedy_in_the_probability_of_the_true_class(make_model, make_rows, kind, hidden):
     model, rows = make_model(5, 4, kind, hidden=hidden), make_rows(25, 5, 4)
     order = order_of("oracle", model, rows).tolist()
     turns = model.bottleneck.interventions
@@ -134,7 +134,7 @@ def test_oracle_does_not_depend_on_pieces(make_model, make_rows, monkeypatch):
     model, rows = make_model(5, 4), make_rows(30, 5, 4)
     whole = order_of("oracle", model, rows)
     assert affine(prepare(model, rows)) is not None
-    monkeypatch.setattr("narrows.measure.rows.pieces.__defaults__", (50,))
+    monkeypatch.setattr(pieces, "__defaults__", (50,))
     assert torch.equal(order_of("oracle", model, rows), whole)
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_policy_is_refused_with_the_nearest_names(make_model, make_ro
 
 
 def test_a_policy_is_one_registered_function(make_model, make_rows, monkeypatch):
-    monkeypatch.setattr("narrows.measure.policies._POLICIES", {})
+    monkeypatch.setattr(sys.modules["narrows.measure.policies"], "_POLICIES", {})
 
     @policy("last first")
     def last_first(state):

@@ -15,7 +15,7 @@ from torch import nn
 from narrows.bottleneck import Bottleneck, resolve_known
 from narrows.data.record import Concepts, Examples
 from narrows.errors import InvalidInput
-from narrows.heads import FixedHead, LinearHead
+from narrows.heads import LinearHead
 from narrows.measure.affine import affine
 from narrows.measure.corrections import prepare
 from narrows.measure.replay import replay
@@ -86,8 +86,10 @@ def test_ties_go_to_the_lowest_class_as_argmax_does(data):
 
 def test_an_untrained_head_where_all_classes_tie_is_replayed_exactly(make_rows):
     layer = MeasureTestUnits([f"c{j}" for j in range(3)])
-    model = NarrowModel(nn.Identity(), layer, FixedHead(3)).eval()
-    model.head.weight.zero_()
+    model = NarrowModel(nn.Identity(), layer, LinearHead(3, 3)).eval()
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.zero_()
     rows = make_rows(50, 3, 3)
     first = float((rows.y == 0).double().mean())
     assert replay(prepare(model, rows), [orders(50, 3)]).tolist() == [[first] * 4]
@@ -167,14 +169,14 @@ def test_a_head_is_not_taken_at_its_word(make_rows, naive_accuracy):
     assert replay(corrections, [order]).tolist() == [naive_accuracy(model, rows, order)]
 
 
-def test_pieces_do_not_change_the_result(make_model, make_rows, monkeypatch):
+def test_pieces_and_threads_do_not_change_the_result(make_model, make_rows, monkeypatch):
     model, rows = make_model(6, 4), make_rows(97, 6, 4)
     corrections = prepare(model, rows)
     tried = [orders(97, 6, 1, shared=True), orders(97, 6, 2)]
     whole = replay(corrections, tried)
-    monkeypatch.setattr("narrows.measure.replay._CACHED", 40)
-    monkeypatch.setattr("narrows.measure.replay._HELD", 200)
-    monkeypatch.setattr("narrows.measure.replay._FEW", 0)
+    for name, value in {"_CACHED": 40, "_HELD": 200, "_FEW": 0}.items():
+        monkeypatch.setattr(sys.modules["narrows.measure.replay"], name, value)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
     assert torch.equal(replay(corrections, tried), whole)
     assert torch.equal(replay(corrections, tried[:1]), whole[:1])
 

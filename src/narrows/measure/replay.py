@@ -125,7 +125,8 @@ def _count(form: Affine, start: _Start, order: Tensor) -> Tensor:
 
 def _shared_rivals(form: Affine, start: _Start, order: Tensor) -> Tensor:
     """`(turns + 1, r)` the largest of the other logits after each turn, in one order."""
-    others = start.others.T.contiguous()  # a maximum over rows of memory is the faster one
+    # A maximum over rows of memory is the faster one; the copy is changed in place.
+    others = start.others.T.clone(memory_format=torch.contiguous_format)
     moved = start.change.T.contiguous()
     weights, moves = form.moving.unbind(0), moved.unbind(0)
     most = others.new_empty(order.shape[1] + 1, others.shape[1])

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 
 Step = tuple[str, str]
 
+TRAINING = (
+    "The score that chose the best epoch: accuracy on the validation rows, or minus a loss. One "
+    "curve a stage, of the first seed."
+)
+
 
 def write_table(
     table: Table,
@@ -66,7 +71,7 @@ def write_table(
         "plots_title": "Accuracy, bits, corrections",
         "quality": sections.quality_section(concepts),
         "training": sections.training_section({n: m.history_ for n, m in table.fitted.items()}),
-        "training_note": "The first seed's training, one curve a stage.",
+        "training_note": TRAINING,
         "configuration": _table_configuration(table),
         "command": _command(command),
         "next_steps": [{"text": text, "command": line} for text, line in next_steps],
@@ -148,6 +153,7 @@ def write_run(
         "plots_title": "Corrections",
         "quality": sections.quality_section({} if concepts is None else {name: concepts}),
         "training": sections.training_section({name: _history(home, method)}),
+        "training_note": TRAINING,
         "configuration": [
             {
                 "title": "Method",
@@ -234,7 +240,7 @@ def _run_plots(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not lines:
         return []
     words = "Test accuracy while a person corrects concepts, one turn after the other."
-    drawn = figures.curves(lines, "concepts corrected", "test accuracy")
+    drawn = figures.curves(lines, "corrections", "test accuracy")
     return [figure(drawn, "interventions", title="Interventions", caption=words)]
 
 

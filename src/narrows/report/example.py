@@ -90,12 +90,13 @@ class Example:
             (shares[:, 1::2] - shares[:, ::2]).abs().amax(1)[list(self.turn.units)]
         )
         order = weight.argsort(descending=True).tolist()
+        shown = min(_SHOWN, int((weight > 0.01 * weight.amax()).sum()))
         values = torch.stack([self.before.values[0], self.after.values[0]], 1)
         rows = [
             [self.before.names[0][i], *values[i].tolist(), *shares[i].tolist()]
-            for i in order[:_SHOWN]
+            for i in order[:shown]
         ]
-        hidden = order[_SHOWN:]
+        hidden = order[shown:]
         if hidden:
             rows.append([f"{len(hidden)} others", None, None, *shares[hidden].sum(0).tolist()])
         rest = [float(self.before.rest[i]) for i in pair for _ in range(2)]

@@ -9,6 +9,7 @@ same once more.
 from __future__ import annotations
 
 import io
+import math
 import re
 import warnings
 from collections.abc import Sequence
@@ -77,10 +78,8 @@ def plane(points: Sequence[Point]) -> Any:
             markersize=7,
             capsize=2,
         )
-    axes.set_xscale("log")
-    _room(axes, [p.bits for p in points])
+    _log_axis(axes, [p.bits for p in points])
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
     _label_points(axes, points)
     return figure
 
@@ -178,12 +177,20 @@ def _cycle(count: int) -> list[tuple[str, str]]:
     return [styles[i % len(styles)] for i in range(count)]
 
 
-def _room(axes: Any, bits: Sequence[float]) -> None:
-    """Space beside the outer points for their labels."""
+def _log_axis(axes: Any, bits: Sequence[float]) -> None:
+    """A log scale with plain numbers, and space beside the outer points for their labels."""
+    ticker = require("matplotlib.ticker", "report")
     low, high = min(bits), max(bits)
-    factor = max((high / low) ** 0.12, 1.5)
-    axes.set_xlim(low / factor, high * factor)
+    factor = max((high / low) ** 0.15, 1.5)
+    low, high = low / factor, high * factor
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
     axes.margins(y=0.12)
+    decades = math.log10(high / low)
+    steps = (1.0, 2.0, 5.0) if decades < 2.2 else (1.0, 3.0) if decades < 3.5 else (1.0,)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=steps))
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
 
 
 def _label_points(axes: Any, points: Sequence[Point]) -> None:
@@ -192,7 +199,7 @@ def _label_points(axes: Any, points: Sequence[Point]) -> None:
     low, high = axes.get_xlim()
     middle = (low * high) ** 0.5
     for side in (True, False):
-        here = [p for p in points if (p.bits <= middle) is side]
+        here = [p for p in points if bool(p.bits <= middle) is side]
         heights = [axes.transData.transform((p.bits, p.accuracy))[1] for p in here]
         for point, height, free in zip(here, heights, spread(heights, _FONT * 1.25), strict=True):
             axes.annotate(

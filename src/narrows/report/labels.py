@@ -18,13 +18,13 @@ def one_line(text: object, most: int = 40) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A share as people write it.
+    r"""A share as people write it, its sign never on a line of its own.
 
     Example:
         >>> percent(0.9876), percent(None)
-        ('98.8 %', '–')
+        ('98.8\xa0%', '–')
     """
-    return "–" if unknown(value) else f"{100 * (value or 0):.{digits}f} %"
+    return "–" if unknown(value) else f"{100 * (value or 0):.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -37,6 +37,17 @@ def number(value: float | None, digits: int = 2) -> str:
     if value is None or unknown(value):
         return "–"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """A number with its sign; what rounds to zero has none.
+
+    Example:
+        >>> signed(0.5), signed(-1.25), signed(-0.001)
+        ('+0.50', '−1.25', '0.00')
+    """
+    shown = f"{value:+.{digits}f}"
+    return shown[1:] if float(shown) == 0 else shown.replace("-", "−")
 
 
 def unknown(value: float | None) -> bool:

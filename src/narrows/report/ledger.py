@@ -39,9 +39,7 @@ def ledger_section(table: Table) -> dict[str, Any]:
         rows = [
             {
                 "name": name,
-                "cells": [
-                    {"text": _dash(table.cell(name, c)), "best": name in best[c.key]} for c in shown
-                ],
+                "cells": [_cell(table, name, c, name in best[c.key]) for c in shown],
             }
             for name in table.names
             if is_reference(table, name) is reference
@@ -103,7 +101,7 @@ def plots(table: Table) -> list[dict[str, Any]]:
             "Test accuracy while a person corrects concepts in random order, one turn after the "
             "other. Bands are one standard error."
         )
-        label = "concepts corrected"
+        label = "corrections"
         drawn.append(
             figure(
                 figures.curves(lines, label, "test accuracy"),
@@ -129,6 +127,14 @@ def _curve(name: str, table: Table) -> figures.Line:
         ]
         error = [math.sqrt(s / len(means)) for s in spread]
     return figures.Line(name, [float(s) for s in curves[0].steps], mean, error)
+
+
+def _cell(table: Table, row: str, column: Column, best: bool) -> dict[str, Any]:
+    """Mean and standard error as printed; an error of exactly 0 says nothing and is left out."""
+    shown, _, error = table.cell(row, column).partition(" ± ")
+    if not table.standard_error(row, column.key) > 0:
+        error = ""
+    return {"text": "–" if shown == "-" else shown, "error": error, "best": best}
 
 
 def _best(table: Table, column: Column) -> Sequence[str]:
@@ -169,7 +175,3 @@ def _known(value: float) -> bool:
 
 def _or(value: float, other: float) -> float:
     return value if _known(value) else other
-
-
-def _dash(text: str) -> str:
-    return "–" if text == "-" else text

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from narrows.data.record import Dataset
+from narrows.data.record import Concepts, Dataset
 from narrows.method import Method
 from narrows.report import figures
 from narrows.report.example import Example, find_example
-from narrows.report.labels import number, one_line, percent
+from narrows.report.labels import number, one_line, percent, signed
 from narrows.report.page import figure
 from narrows.report.picture import data_uri
 
@@ -30,7 +30,6 @@ def example_section(name: str, method: Method, data: Dataset) -> dict[str, Any] 
 def show_example(name: str, found: Example, data: Dataset) -> dict[str, Any]:
     """A worked example as values for the page."""
     labels, rows = found.table()
-    changed = {found.before.names[0][i] for i in found.turn.units}
     pixels = data.test.x[torch.tensor([found.row])][0]
     return {
         "sentence": found.sentence,
@@ -48,9 +47,9 @@ def show_example(name: str, found: Example, data: Dataset) -> dict[str, Any]:
                 "name": cells[0],
                 "cells": [
                     *("" if v is None else f"{v:.2f}" for v in cells[1:3]),
-                    *(f"{v:+.2f}" for v in cells[3:]),
+                    *(signed(v) for v in cells[3:]),
                 ],
-                "changed": cells[0] in changed,
+                "changed": cells[1] is not None and abs(cells[1] - cells[2]) >= 0.005,
                 "total": cells[0] == "sum",
             }
             for cells in rows
@@ -130,9 +129,13 @@ def _text(value: Any) -> str:
         return one_line(value, 400)
     if isinstance(value, (list, tuple, Mapping)):
         return one_line(json.dumps(value, ensure_ascii=False, default=str), 400)
-    return str(value)
+    return "none" if value is None else str(value)
 
 
 def data_entries(name: str, fingerprint: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What the data were."""
-    return [("name", name), ("fingerprint", fingerprint), *entries(settings)]
+    """What the data were; concepts in the short form that `Concepts.parse` reads."""
+    told = dict(settings)
+    if told.get("concepts"):
+        schema = told["concepts"]
+        told["concepts"] = str(Concepts(tuple(schema["names"]), schema["groups"]))
+    return [("name", name), ("fingerprint", fingerprint), *entries(told)]

@@ -1,0 +1,294 @@
+"""Logistic regressions that share their inputs, solved to the optimum without a learning rate.
+
+    binary:   min  sum_n a_n softplus(w . x_n + b) - c_n (w . x_n + b)  +  l2 |w|^2 / 2
+              a = p t + 1 - t,  c = p t   (t the target, p the factor of the positive term)
+    softmax:  min  sum_n cross_entropy(W x_n + b, y_n)  +  l2 |W|^2 / 2
+
+These are scikit-learn's `LogisticRegression(C=1 / l2)`, the intercept free of the penalty. All
+concepts are solved at once (see `narrows.functional.descent`), and an unknown label takes no
+part: its `a` and its `c` are zero.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from narrows.errors import wrong, wrong_type
+from narrows.functional.descent import bound_inverse, minimise
+
+_BLOCK = 2**24  # activations of one block of concepts: 128 MB an array, about eight arrays
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Linear weights, and how well they solve the problem.
+
+    Attributes:
+        weight: `(k, D)`, one row a concept or class.
+        bias: `(k,)`.
+        gradient_norm: `(k,)`, softmax `(1,)`: what is left of the gradient's norm, as a share of
+            that at zero weight and the best constant; inputs centred.
+        converged: same shape, whether that reached the tolerance (or the rounding of float64).
+        constant: `(k,)` concepts whose known labels are all alike or that have none, classes
+            without examples. The bias alone decides; where its optimum would be infinite it
+            leaves half an example of doubt, and a class without examples is never predicted.
+        iterations: steps taken.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    gradient_norm: Tensor
+    converged: Tensor
+    constant: Tensor
+    iterations: int
+
+
+def fit_logistic(
+    x: Tensor,
+    targets: Tensor,
+    l2: float,
+    *,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    fit_intercept: bool = True,
+    pos_weight: Tensor | None = None,
+) -> Solved:
+    """Fit one binary logistic regression per concept, all of them together.
+
+    Memory: `x` in float64 twice and in float32, three arrays of `D^2`, and about eight of `N`
+    times the concepts of a block, at most 2^24 numbers each.
+
+    Args:
+        x: `(N, D)` finite features.
+        targets: `(N, K)` in [0, 1]; NaN is unknown.
+        l2: above 0, beside the *summed* loss: `1 / C` of scikit-learn, or `N` times the weight
+            decay of a mean loss.
+        tol: share of the gradient norm that may be left.
+        max_iter: steps allowed.
+        fit_intercept: whether there is a bias.
+        pos_weight: `(K,)` factors of the positive term, above 0; None is 1.
+
+    Raises:
+        InvalidInput: values or shapes other than these.
+        InvalidType: `x` is not floating point.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0], [3.0]])
+        >>> solved = fit_logistic(x, torch.tensor([[0.0], [1.0], [float("nan")], [1.0]]), l2=1.0)
+        >>> solved.weight.shape, solved.converged.tolist()
+        (torch.Size([1, 1]), [True])
+    """
+    _check(x, l2, tol, max_iter)
+    weight, positive, constant = _labels(targets, len(x), pos_weight)
+    share = (positive.sum(1) / weight.sum(1).clamp(min=1e-300)).clamp(0, 1)
+    design = _Design(x, fit_intercept, l2)
+    w = x.new_zeros(len(weight), design.x.shape[1], dtype=torch.float64)
+    norm, met = w.new_zeros(len(w)), torch.ones_like(constant)
+    iterations = 0
+    solve = ~constant if fit_intercept else torch.ones_like(constant)
+    if fit_intercept:
+        doubtful = (positive.sum(1) + 0.5) / (weight.sum(1) + 1)
+        w[:, -1] = torch.where((share > 0) & (share < 1), share, doubtful).logit() / design.one
+    inverse = bound_inverse(design.x, 0.25, design.ridge) if solve.any() else w
+    for rows in solve.nonzero().flatten().split(max(1, _BLOCK // len(x))):
+        loss = _Binary(weight[rows], positive[rows])
+        found = minimise(design.x, loss, w[rows], design.ridge, inverse, tol, max_iter)
+        w[rows], norm[rows], met[rows] = found.w, found.norm, found.met
+        iterations = max(iterations, found.steps)
+    return Solved(*design.unpack(w, x.dtype), norm, met, constant, iterations)
+
+
+def fit_softmax(
+    x: Tensor,
+    y: Tensor,
+    n_classes: int,
+    l2: float,
+    *,
+    tol: float = 1e-6,
+    max_iter: int = 1000,
+    fit_intercept: bool = True,
+) -> Solved:
+    """Fit a multinomial logistic regression; its biases sum to zero over the classes seen.
+
+    Memory: as `fit_logistic`, with about eight arrays of `N` times the classes.
+
+    Args:
+        x: `(N, D)` finite features.
+        y: `(N,)` class ids below `n_classes`.
+        n_classes: rows of the weight.
+        l2: as in `fit_logistic`.
+        tol: share of the gradient norm that may be left.
+        max_iter: steps allowed.
+        fit_intercept: whether there is a bias.
+
+    Raises:
+        InvalidInput: values or shapes other than these.
+        InvalidType: `x` is not floating point, or `y` not int64.
+
+    Example:
+        >>> x = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> solved = fit_softmax(x, torch.tensor([0, 1, 1]), n_classes=3, l2=0.1)
+        >>> (x @ solved.weight.T + solved.bias).argmax(1).tolist(), solved.constant.tolist()
+        ([0, 1, 1], [False, False, True])
+    """
+    _check(x, l2, tol, max_iter)
+    if y.dtype != torch.int64:
+        raise wrong_type("y", y.dtype, "int64 class ids")
+    if y.shape != x.shape[:1]:
+        raise wrong("y", f"shape {tuple(y.shape)}", f"shape ({len(x)},)")
+    if not (y.min() >= 0 and y.max() < n_classes):
+        raise wrong("y", f"ids in [{y.min()}, {y.max()}]", f"ids in [0, {n_classes})")
+    counts = torch.bincount(y, minlength=n_classes)
+    seen = counts > 0
+    rows = seen.nonzero().flatten()
+    design = _Design(x, fit_intercept, l2)
+    w = x.new_zeros(len(rows), design.x.shape[1], dtype=torch.float64)
+    if fit_intercept:
+        w[:, -1] = _centred(counts[rows].double().log()) / design.one
+    # At the start every class has a curvature of about 1 / classes.
+    inverse = bound_inverse(design.x, 1 / max(len(rows), 4), design.ridge)
+    loss = _Softmax(torch.searchsorted(rows, y))
+    found = minimise(design.x, loss, w, design.ridge, inverse, tol, max_iter)
+    weight, bias = design.unpack(found.w, x.dtype)
+    bias = _centred(bias) if fit_intercept else bias
+    full_weight = weight.new_zeros(n_classes, weight.shape[1]).index_copy(0, rows, weight)
+    # The logits of the classes seen sum to zero, so the largest is never below zero.
+    never = min(float(bias.min()), 0.0) - math.log(2 * len(x))
+    full_bias = torch.full_like(full_weight[:, 0], never).index_copy(0, rows, bias)
+    return Solved(full_weight, full_bias, found.norm, found.met, ~seen, found.steps)
+
+
+@dataclass(frozen=True)
+class _Binary:
+    """One problem per row: `a softplus(eta) - c eta`, both factors `(k, N)`."""
+
+    weight: Tensor
+    positive: Tensor
+
+    def slope(self, eta: Tensor) -> Tensor:
+        return torch.sigmoid(eta).mul_(self.weight).sub_(self.positive)
+
+    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
+        p = torch.sigmoid(eta)
+        pull = self.weight * p
+        bend = pull * (1 - p) * ahead.square()
+        return self.total((pull - self.positive) * ahead), self.total(bend)
+
+    def total(self, products: Tensor) -> Tensor:
+        return products.sum(1, keepdim=True)
+
+    def to(self, dtype: torch.dtype) -> Self:
+        return type(self)(self.weight.to(dtype), self.positive.to(dtype))
+
+    def keep(self, rows: Tensor) -> Self:
+        return type(self)(self.weight[rows], self.positive[rows])
+
+
+@dataclass(frozen=True)
+class _Softmax:
+    """One problem: cross-entropy of `(classes, N)` logits with the ids `(N,)`."""
+
+    y: Tensor
+
+    def slope(self, eta: Tensor) -> Tensor:
+        return self._minus_target(torch.softmax(eta, 0))
+
+    def _minus_target(self, p: Tensor) -> Tensor:
+        p[self.y, torch.arange(len(self.y), device=p.device)] -= 1
+        return p
+
+    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
+        p = torch.softmax(eta, 0)
+        moved = p * ahead
+        bend = self.total(moved * ahead) - moved.sum(0).square().sum()
+        return self.total(self._minus_target(p) * ahead), bend
+
+    def total(self, products: Tensor) -> Tensor:
+        return products.sum().reshape(1, 1)
+
+    def to(self, dtype: torch.dtype) -> Self:
+        return self
+
+    def keep(self, rows: Tensor) -> Self:
+        return self
+
+
+class _Design:
+    """The inputs as the solver wants them, and the way back.
+
+    With an intercept the inputs are centred, which changes nothing but the numerics. Features
+    in excess of examples are rotated away: the optimum lies in the span of the examples.
+    """
+
+    def __init__(self, x: Tensor, fit_intercept: bool, l2: float) -> None:
+        x = x.double()
+        self.mean = x.mean(0) if fit_intercept else None
+        x = x if self.mean is None else x - self.mean
+        self.rotation = None
+        if x.shape[1] > len(x):
+            self.rotation, triangle = torch.linalg.qr(x.T)
+            x = triangle.T
+        ridge = x.new_full((x.shape[1],), l2)
+        if self.mean is not None:
+            # As long as the mean, so that a small gradient is small without centring too.
+            self.one = max(1.0, float(self.mean.norm()))
+            x = torch.cat([x, x.new_full((len(x), 1), self.one)], 1)
+            ridge = torch.cat([ridge, ridge.new_zeros(1)])
+        self.x, self.ridge = x, ridge
+
+    def unpack(self, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Weight and bias of the original inputs, float32 at least."""
+        weight = w if self.mean is None else w[:, :-1]
+        weight = weight if self.rotation is None else weight @ self.rotation.T
+        bias = w.new_zeros(len(w))
+        if self.mean is not None:
+            bias = self.one * w[:, -1] - weight @ self.mean
+        dtype = torch.promote_types(dtype, torch.float32)
+        return weight.to(dtype), bias.to(dtype)
+
+
+def _centred(bias: Tensor) -> Tensor:
+    return bias - bias.mean()
+
+
+def _labels(targets: Tensor, n: int, pos_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Factors `a` and `c` of the loss, `(K, N)` float64, and which concepts are constant."""
+    if targets.ndim != 2 or len(targets) != n:
+        raise wrong("targets", f"shape {tuple(targets.shape)}", f"shape ({n}, concepts)")
+    t = targets.double().T
+    known = ~t.isnan()
+    low, high = torch.where(known, t, 1.0).amin(1), torch.where(known, t, 0.0).amax(1)
+    if not ((low >= 0) & (high <= 1)).all():
+        found = f"values in [{float(low.min())}, {float(high.max())}]"
+        raise wrong("targets", found, "values in [0, 1], NaN where unknown")
+    factor = torch.ones_like(low)
+    if pos_weight is not None:
+        if pos_weight.shape != factor.shape:
+            shape = tuple(pos_weight.shape)
+            raise wrong("pos_weight", f"shape {shape}", f"shape ({len(factor)},)")
+        factor = pos_weight.to(factor)
+        if not ((factor > 0) & factor.isfinite()).all():
+            raise wrong("pos_weight", pos_weight.tolist(), "finite numbers above 0")
+    positive = torch.where(known, factor[:, None] * t, 0.0)
+    weight = torch.where(known, positive + 1 - t, 0.0)
+    return weight, positive, low >= high
+
+
+def _check(x: Tensor, l2: float, tol: float, max_iter: int) -> None:
+    if not x.is_floating_point():
+        raise wrong_type("x", x.dtype, "a floating point dtype")
+    if x.ndim != 2 or 0 in x.shape:
+        raise wrong("x", f"shape {tuple(x.shape)}", "shape (examples, features), none empty")
+    largest = float(x.abs().max())
+    if not largest <= 1e15:
+        raise wrong("x", f"values of size {largest}", "finite values, at most 1e15 in size")
+    for name, value in (("l2", l2), ("tol", tol)):
+        if not 0 < value < math.inf:
+            raise wrong(name, value, "a finite number above 0")
+    if max_iter < 1:
+        raise wrong("max_iter", max_iter, "at least 1")
