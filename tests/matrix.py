@@ -28,6 +28,10 @@ class Row:
 ROWS: dict[str, Row] = {
     "black-box": Row({"epochs": 2}, sklearn={"epochs": 20}),
     "random": Row({"epochs": 2}, sklearn={"epochs": 20}),
+    "prototypes": Row({"epochs": 1}, sklearn={"epochs": 5}),
+    "key-value": Row({"heads": 4, "pairs": 10, "key_epochs": 1, "epochs": 2}, sklearn={"epochs": 20}),
+    "vib": Row({"units": 8, "epochs": 2}, sklearn={"units": 8, "epochs": 30}),
+    "channel": Row({"units": 4, "epochs": 2}, sklearn={"units": 4, "epochs": 30}),
     "cbm": Row(
         {"epochs": 2},
         variants=(

@@ -162,8 +162,7 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
                 raise wrong("y, concepts", "labels beside a data set", "the data set's own labels")
             train, val = (X.train, X.val) if isinstance(X, Dataset) else (X, None)
             self.classes_ = np.asarray(train.classes)
-            shape = tuple(train.x.shape[1:])
-            self.n_features_in_ = shape[0] if len(shape) == 1 else int(np.prod(shape))
+            self.n_features_in_ = int(train.x.shape[1])  # as scikit-learn counts any array's
             return train, val
         array, labels = validate_data(self, _host(X), _host(y), allow_nd=True, dtype=np.float32)
         check_classification_targets(labels)
@@ -246,7 +245,7 @@ def from_pretrained(
         if name not in taken:
             raise unknown("config.json method parameter", name, taken)
     method = cls(**{k: encoder if v == "external" else v for k, v in params.items()})
-    method.model_ = model
+    method.model_ = model.requires_grad_(False)
     method.classes_ = np.asarray(config["classes"])
     method.n_features_in_ = config["features"]
     method.concepts_ = Concepts(

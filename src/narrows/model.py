@@ -89,7 +89,10 @@ class NarrowModel(nn.Module):
         if reading.units.ndim != 2:
             raise wrong("reading.units", f"shape {tuple(reading.units.shape)}", "(batch, units)")
         z = self.bottleneck.write(reading)
-        shares, rest, exact = contributions(self.head, z.flatten(1), reading.units.shape[-1])
+        units = reading.units.shape[-1]
+        if z.flatten(1).shape[1] != units * self.bottleneck.width:
+            raise InvalidInput("explain: the label does not pass through this model's units")
+        shares, rest, exact = contributions(self.head, z.flatten(1), units)
         with torch.no_grad():
             logits = self.head(z)
         return Explanation(

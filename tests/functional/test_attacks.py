@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -20,6 +20,7 @@ def _rows(seed: int, n: int = 6, features: int = 4, classes: int = 3):
     return x, y, weight
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 2))
 def test_step_equals_the_closed_form_of_softmax_regression(seed, eps):
     x, y, weight = _rows(seed)

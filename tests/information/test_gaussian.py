@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch.distributions import Independent, Normal, kl_divergence
@@ -20,8 +21,8 @@ _means = arrays(np.float64, _SHAPE, elements=st.floats(-1e3, 1e3))
 _logs = arrays(np.float64, _SHAPE, elements=st.floats(-15, 9))
 
 
-def _layer(features: int = 5, units: int = 3, **settings) -> GaussianBottleneck:
-    layer = GaussianBottleneck(features, units, **settings)
+def _layer(features: int = 5, units: int = 3, **changes) -> GaussianBottleneck:
+    layer = GaussianBottleneck(features, units, **changes)
     source = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in layer.parameters():
@@ -33,6 +34,7 @@ def _features(rows: int = 4, features: int = 5) -> torch.Tensor:
     return torch.randn(rows, features, generator=torch.Generator().manual_seed(1))
 
 
+@settings(deadline=None)
 @given(_means, _logs)
 def test_kl_equals_the_one_of_torch_distributions(mean, log_std):
     mean, log_std = torch.tensor(mean), torch.tensor(log_std)
@@ -43,6 +45,7 @@ def test_kl_equals_the_one_of_torch_distributions(mean, log_std):
     )
 
 
+@settings(deadline=None)
 @given(_means, _logs, st.permutations(range(_SHAPE[1])))
 def test_kl_is_not_negative_adds_over_dimensions_and_forgets_their_order_and_sign(m, s, order):
     mean, log_std = torch.tensor(m), torch.tensor(s)
@@ -55,6 +58,7 @@ def test_kl_is_not_negative_adds_over_dimensions_and_forgets_their_order_and_sig
     torch.testing.assert_close(kl, diag_gaussian_kl(-mean[:, order], log_std[:, order]))
 
 
+@settings(deadline=None)
 @given(arrays(np.float32, _SHAPE, elements=st.floats(-(2**-10), 2**-10, width=32)))
 def test_kl_near_the_prior_keeps_its_digits_and_is_zero_only_there(small):
     zero, small = torch.zeros(_SHAPE), torch.tensor(small)
@@ -122,7 +126,7 @@ def test_rate_minus_information_is_the_divergence_of_the_mixture_from_the_prior(
     def divergence(p, q):
         edges = sorted({m + k * s for m, s in zip(mean, std, strict=True) for k in (-9, 0, 9)})
         total = 0.0
-        for a, b in zip(edges, edges[1:], strict=False):
+        for a, b in pairwise(edges):
             total += quad(lambda z: p(z) * math.log(p(z) / q(z)) if p(z) > 0 else 0.0, a, b)[0]
         return total
 
@@ -189,7 +193,7 @@ def test_a_layer_is_rebuilt_from_its_description():
 
 
 @pytest.mark.parametrize(
-    ("settings", "name"),
+    ("changes", "name"),
     [
         ({"units": 0}, "units"),
         ({"rate_weight": -1e-3}, "rate_weight"),
@@ -197,9 +201,9 @@ def test_a_layer_is_rebuilt_from_its_description():
         ({"rate_weight": float("inf")}, "rate_weight"),
     ],
 )
-def test_bad_settings_are_named(settings, name):
+def test_bad_settings_are_named(changes, name):
     with pytest.raises(InvalidInput, match=f"^{name}: found"):
-        GaussianBottleneck(4, **settings)
+        GaussianBottleneck(4, **changes)
 
 
 def test_shapes_that_differ_are_refused():

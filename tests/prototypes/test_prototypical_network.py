@@ -34,7 +34,7 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def fitted(data: Dataset) -> Prototypes:
-    return Prototypes(epochs=6).fit(data)
+    return Prototypes(epochs=16).fit(data)
 
 
 @CONSTANT
@@ -71,7 +71,7 @@ def test_evidence_is_the_nearest_training_example_of_the_class(fitted, data) -> 
 
 def test_the_best_validation_epoch_is_kept(fitted, data) -> None:
     scores = [row["validation"] for row in fitted.history_]
-    assert len(scores) == 6
+    assert len(scores) == 16
     assert fitted.score(data.val) == pytest.approx(max(scores))
 
 

@@ -66,8 +66,7 @@ class FactorizedPrior(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """The logit of each cumulative at `(*batch, units)`, increasing in x; x's precision."""
-        if x.shape[-1:] != (self.units,):
-            raise wrong("x", f"shape {tuple(x.shape)}", f"shape (*batch, {self.units})")
+        self._check(x)
         f = x.reshape(-1, self.units).T.unsqueeze(1)  # (units, 1, batch)
         for k, (matrix, bias) in enumerate(zip(self.matrices, self.biases, strict=True)):
             f = torch.baddbmm(bias.to(x.dtype), softplus(matrix.to(x.dtype)), f)
@@ -85,6 +84,11 @@ class FactorizedPrior(nn.Module):
         With a > b the logits at both ends, sigmoid(a) - sigmoid(b) is
         sigmoid(a) sigmoid(-b) (1 - exp(b - a)): a product that does not underflow in the tails.
         """
+        self._check(x)
         high, low = self.logits(torch.stack([x + 0.5, x - 0.5]))
         rise = (high - low).clamp(min=_FLAT)
         return softplus(-high) + softplus(low) - torch.log(-torch.expm1(-rise))
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[-1:] != (self.units,):
+            raise wrong("x", f"shape {tuple(x.shape)}", f"shape (*batch, {self.units})")

@@ -25,9 +25,10 @@ def check(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Look for what makes results wrong: leaks between splits, constant or equal concepts, ...
+    """Look for what makes results wrong in a data set.
 
-    Exits with 1 when there is an error; warnings and notes are no errors.
+    Leaks between splits, constant, equal or contradictory concepts, rare classes. Exits with 1
+    when there is an error; warnings and notes are no errors.
     """
     from narrows.data import check as check_data
 
@@ -69,7 +70,7 @@ def info(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Tell what a method does, whether it loses information, its paper and its settings."""
+    """Tell what a method does, and its settings."""
     import dataclasses
 
     kind = options.find_method(method)
@@ -78,7 +79,8 @@ def info(
     if as_json:
         console.say_json({**dataclasses.asdict(about), "settings": settings})
         return
-    console.say(f"{about.name}: {about.title}\n{about.paper}\n\n{about.summary}\n")
+    console.say(f"{about.name}: {about.title}\n{about.paper}\n\n{about.summary}")
+    console.say()
     facts = {
         "narrow place": about.bottleneck,
         "concept labels": "needed" if about.needs_concepts else "not needed",
@@ -88,9 +90,16 @@ def info(
     console.say("\nsettings, as in narrows fit DATA --set name=value:")
     typer.echo(
         console.pairs(
-            {name: f"{s['default']!s}. {s['about']}".rstrip(". ") for name, s in settings.items()}
+            {
+                name: f"{s['about']} (default: {_plain(s['default'])})".strip()
+                for name, s in settings.items()
+            }
         )
     )
+
+
+def _plain(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def _settings(kind: Any) -> dict[str, dict[str, Any]]:
@@ -125,9 +134,10 @@ def _described(text: str) -> dict[str, str]:
 
 @app.command()
 def doctor(as_json: options.Json = False, debug: options.Debug = False) -> None:
-    """Look at this installation: versions, hardware, optional packages, plug-ins, folders.
+    """Look at this installation.
 
-    Exits with 1 when something is broken; missing optional packages are not.
+    Versions, hardware, optional packages, plug-ins, folders. Exits with 1 when something is
+    broken; missing optional packages are not.
     """
     import torch
 
@@ -146,6 +156,7 @@ def doctor(as_json: options.Json = False, debug: options.Debug = False) -> None:
         "data sets": ", ".join(datasets()),
     }
     extras, broken, folder = _extras(), registry.broken(), _folder_problem(Path("runs"))
+    facts["runs folder"] = folder or "can be written"
     problems = [f"plug-in {name}: {error}" for name, error in broken.items()]
     problems += [folder] if folder else []
     if as_json:
@@ -158,7 +169,6 @@ def doctor(as_json: options.Json = False, debug: options.Debug = False) -> None:
         typer.echo(console.pairs(extras))
         console.say("\nplug-ins")
         typer.echo(console.pairs(_plugins() or {"none": ""}))
-        console.say("\nruns folder\n  can be written" if not folder else "")
         for problem in problems:
             console.say(f"problem: {problem}")
     if problems:

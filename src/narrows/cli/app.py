@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 import signal
 import sys
 import warnings
@@ -21,6 +22,7 @@ EPILOG = (
     "130 interrupted. Results go to standard output, all else to standard error. --json prints "
     "one JSON document, --debug shows the stack trace of an error, NO_COLOR turns colours off."
 )
+_FIRST = ("demo", "fit", "compare", "report", "predict", "check")
 DEBUG = "narrows.debug"
 ARGUMENTS = "narrows.arguments"
 
@@ -34,9 +36,15 @@ class _Group(TyperGroup):
 
     def make_context(self, info_name: str | None, args: list[str], *rest: Any, **extra: Any) -> Any:
         given = list(args)
+        extra.setdefault("terminal_width", min(shutil.get_terminal_size().columns, 96))
         context = super().make_context(info_name, args, *rest, **extra)
         context.meta[ARGUMENTS] = given
         return context
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Those most people need first; then the others."""
+        names = super().list_commands(ctx)
+        return [n for n in _FIRST if n in names] + [n for n in names if n not in _FIRST]
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -75,6 +83,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help wraps at any width; boxes cut option names at 40 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

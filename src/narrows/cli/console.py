@@ -43,7 +43,7 @@ def wrapped(line: str) -> str:
         line.strip(),
         width(),
         initial_indent=indent,
-        subsequent_indent=indent + "  ",
+        subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -71,7 +71,9 @@ def pairs(entries: Mapping[str, str]) -> str:
         if room < 16:
             lines += [f"  {key}", f"    {value}"]
         else:
-            first, *more = textwrap.wrap(value, room, break_on_hyphens=False) or [""]
+            first, *more = textwrap.wrap(
+                value, room, break_long_words=False, break_on_hyphens=False
+            ) or [""]
             lines.append(f"  {key:<{wide}}  {first}".rstrip())
             lines += [" " * (wide + 4) + line for line in more]
     return "\n".join(lines)

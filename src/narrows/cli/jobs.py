@@ -41,9 +41,10 @@ def demo(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train every kind of narrow place on pairs of handwritten digits, and compare them.
+    """Train and compare every kind of narrow place, on real digits.
 
-    Takes a few minutes on two cores and downloads nothing. An earlier demo is replaced.
+    Pairs of handwritten digits: the label is their sum, the concepts are the two digits. Takes
+    a few minutes on two cores and downloads nothing. An earlier demo is replaced.
     """
     from narrows.data import load
     from narrows.report import NEXT, write_demo
@@ -84,7 +85,7 @@ def compare(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train several methods with several seeds and put them on one plane."""
+    """Train several methods and put them on one plane."""
     from narrows.errors import wrong
     from narrows.report import write_table
 

@@ -37,10 +37,10 @@ def fit(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train one method on your data, into a folder with model, numbers and report.
+    """Train one method on your data, into a run folder.
 
-    A first SIGTERM or Ctrl-C finishes the step, saves and exits with 0; --resume goes on from
-    there to the same result.
+    The folder holds the model, the numbers and a report. A first SIGTERM or Ctrl-C finishes the
+    step, saves and exits with 0; --resume goes on from there to the same result.
     """
     kind = options.find_method(method)
     texts = options.pairs_of("--set", settings or ())
@@ -91,9 +91,9 @@ def _told(metrics: Mapping[str, Any]) -> dict[str, str]:
     told = {
         "test accuracy": percent(accuracy["test"]),
         "validation accuracy": percent(accuracy["val"]),
-        "bits per example": number(metrics.get("bits"), 1),
-        "concept accuracy": percent(concepts.get("accuracy_mean")),
-        "concept AUC": number(concepts.get("auc_mean"), 3),
+        "bits per example": number(metrics["bits"]["value"], 1),
+        "concept accuracy": percent(concepts.get("accuracy")),
+        "concept AUC": number(concepts.get("auc"), 3),
     }
     for curve in metrics.get("interventions", ())[:1]:
         mean = [sum(at) / len(at) for at in zip(*curve["accuracy"], strict=True)]
@@ -127,7 +127,10 @@ def predict(
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
-    """Predict the labels of new rows; labels and concepts may be missing from them."""
+    """Predict the labels of new rows.
+
+    Labels and concepts may be missing from them.
+    """
     from narrows.data import prepare
     from narrows.errors import wrong
     from narrows.method import from_pretrained

@@ -64,7 +64,7 @@ class ConceptLayer(Bottleneck):
         soft = logits.sigmoid()
         if self.kind == "hard":
             bits = (soft >= 0.5).to(soft.dtype)
-            soft = bits + soft - soft.detach() if soft.requires_grad else bits
+            soft = bits + (soft - soft.detach())  # exactly the bits, with the gradient of soft
         return Reading(soft)
 
     def read(self, h: Tensor) -> Reading:
@@ -121,6 +121,8 @@ class SideConcepts(ConceptLayer):
     The label does not go through the concepts, so correcting one changes no label. It stands
     here as the comparison the paper makes.
     """
+
+    width = 0  # no part of the head's input belongs to a unit
 
     def let_through(self, logits: Tensor) -> Reading:
         """Not enough to read from; use `read`."""

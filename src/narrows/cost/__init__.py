@@ -1,6 +1,6 @@
 """Cost: how large and how slow is a model?"""
 
-from narrows.cost.latency import Latency, Timing, latency
-from narrows.cost.parameters import Parameters, parameters
+from narrows.cost.size import Parameters, parameters
+from narrows.cost.timing import Latency, Timing, latency
 
 __all__ = ["Latency", "Parameters", "Timing", "latency", "parameters"]

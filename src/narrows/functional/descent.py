@@ -4,11 +4,11 @@ Each problem is `min_w sum_n loss(w . x_n) + sum_j ridge_j w_j^2 / 2`. A step co
 products for all problems at once: `d x^T`, the direction as the examples see it, and `r x`, the
 gradient. Between them nothing touches `x`, so the line search is exact and nearly free.
 
-The direction is L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.4). Its first
-metric is not the identity but the inverse of `bound x^T x + ridge`, the second-order bound of
-Böhning and Lindsay (Ann. Inst. Statist. Math. 40, 1988), which holds for every logistic problem
-whatever its labels, so one factor serves all of them. Plain minorise-maximise steps with that
-bound take thousands where the classes nearly separate; with ten remembered steps it is tens.
+The direction is L-BFGS whose first metric is the inverse of `bound x^T x + ridge`: the
+second-order bound of Böhning and Lindsay (Ann. Inst. Statist. Math. 40, 1988) holds for every
+logistic problem whatever its labels, so one factor serves all of them. Plain minorise-maximise
+steps with that bound take thousands where the classes nearly separate; with ten remembered
+steps it is tens.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from typing import Protocol, Self
 import torch
 from torch import Tensor
 
-_MEMORY = 10  # twenty remembered steps save one step in ten and cost twice the vector work
-_SINGLE = 1e-4  # the share of the gradient that float32 can reach safely; float64 does the rest
+from narrows.functional.lbfgs import Memory
+
+_MEMORY = 10
+_SINGLE = 1e-5  # the share of the gradient left by float32, which float64 then takes on
 _SLACK = 0.1  # the line search ends where the slope along the line has fallen to this share
 
 
@@ -30,11 +32,11 @@ class Loss(Protocol):
     def slope(self, eta: Tensor) -> Tensor:
         """Derivative by each activation, `(k, N)`."""
 
-    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
-        """First and second derivative along `ahead`, each `(problems, 1)`."""
+    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`slope(eta)`, and first and second derivative along `ahead`, `(problems, 1)`."""
 
-    def total(self, products: Tensor) -> Tensor:
-        """`(k, any)` summed within each problem, `(problems, 1)`."""
+    def join(self, products: Tensor) -> Tensor:
+        """`(k, any)` summed over the rows of each problem, `(problems, any)`."""
 
     def to(self, dtype: torch.dtype) -> Self:
         """The same loss in another precision."""
@@ -60,40 +62,6 @@ class Minimum:
     steps: int
 
 
-def minimise(
-    x: Tensor, loss: Loss, start: Tensor, ridge: Tensor, inverse: Tensor, tol: float, limit: int
-) -> Minimum:
-    """Descend until each gradient norm is at most `tol` times that at the start.
-
-    The first digits are found in float32, the others in float64 from there. Problems that are
-    done leave the matrix products.
-
-    Memory: `x` once more in float32, `33 k P` and about `8 k N` numbers.
-
-    Args:
-        x: `(N, P)` float64 design.
-        loss: of the activations `w @ x.T`.
-        start: `(k, P)` float64 parameters.
-        ridge: `(P,)` factors of the squared parameters.
-        inverse: `(P, P)` first metric, see `bound_inverse`.
-        tol: wanted share of the gradient norm at the start.
-        limit: steps allowed.
-    """
-    front = _Front(x, loss, start, ridge, inverse)
-    first, steps = front.norm, 0
-    w, norm, met = start, first, first <= front.rounding
-    for dtype, share, allowed in (
-        (torch.float32, _SINGLE, limit // 2),
-        (torch.float64, tol, limit),
-    ):
-        front = _Front(x.to(dtype), loss.to(dtype), w.to(dtype), ridge.to(dtype), inverse.to(dtype))
-        goal = torch.maximum(max(tol, share) * first, front.rounding)
-        w, norm, used = _finish(front, goal, allowed - steps)
-        met, steps = norm <= goal, steps + used
-    share_left = torch.where(first > 0, norm / first, 0.0)
-    return Minimum(w, share_left.flatten(), met.flatten(), steps)
-
-
 def bound_inverse(x: Tensor, bound: float, ridge: Tensor) -> Tensor:
     """Inverse of `bound x^T x + diag(ridge)`, `(P, P)`.
 
@@ -108,13 +76,47 @@ def bound_inverse(x: Tensor, bound: float, ridge: Tensor) -> Tensor:
     return torch.cholesky_inverse(torch.linalg.cholesky(curvature))
 
 
+def minimise(
+    x: Tensor, loss: Loss, start: Tensor, ridge: Tensor, inverse: Tensor, tol: float, limit: int
+) -> Minimum:
+    """Descend until each gradient norm is at most `tol` times that at the start.
+
+    The first digits are found in float32, the others in float64 from there. Problems that are
+    done leave the matrix products.
+
+    Memory: `x` once more in float32, `28 k P` and about `8 k N` numbers.
+
+    Args:
+        x: `(N, P)` float64 design.
+        loss: of the activations `w @ x.T`.
+        start: `(k, P)` float64 parameters.
+        ridge: `(P,)` factors of the squared parameters.
+        inverse: `(P, P)` first metric, see `bound_inverse`.
+        tol: wanted share of the gradient norm at the start.
+        limit: steps allowed.
+    """
+    first = _Front(x, loss, start, ridge, inverse).norm
+    w, norm, met, steps = start, first, first <= 0, 0
+    stages = ((torch.float32, max(_SINGLE, tol), limit // 2), (torch.float64, tol, limit))
+    for dtype, share, allowed in stages:
+        parts = (t.to(dtype) for t in (w, ridge, inverse))
+        front = _Front(x.to(dtype), loss.to(dtype), *parts)
+        goal = torch.maximum((share * first).to(dtype), front.rounding)
+        w, norm, used = _finish(front, goal, allowed - steps)
+        met, steps = norm <= goal, steps + used
+    left = torch.where(first > 0, norm / first, 0.0)
+    return Minimum(w, left.flatten(), met.flatten(), steps)
+
+
 def _finish(front: _Front, goal: Tensor, limit: int) -> tuple[Tensor, Tensor, int]:
     """Step until every problem has met its goal; parameters, gradient norms, steps taken."""
-    for steps in range(limit + 1):
+    steps = 0
+    while True:
         left = (front.norm > goal).flatten()
         if steps == limit or left.sum() <= 0.8 * len(left):
             break
         front.step()
+        steps += 1
     w, norm = front.w, front.norm
     if steps < limit and left.any():
         front.keep(left)
@@ -129,65 +131,59 @@ class _Front:
     def __init__(self, x: Tensor, loss: Loss, w: Tensor, ridge: Tensor, inverse: Tensor) -> None:
         self.x, self.loss, self.w, self.ridge, self.inverse = x, loss, w, ridge, inverse
         self.eta = w @ x.T
-        self.past: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        self._look()
+        slope = loss.slope(self.eta)
+        self._look(slope)
+        self.past = Memory(w, loss.join, _MEMORY)
         # No gradient can be told from zero below this: Cauchy and Schwarz on the product `r x`.
-        residual = loss.total(loss.slope(self.eta).square()).sqrt()
-        self.rounding = 4 * torch.finfo(x.dtype).eps * x.norm() * residual
+        self.rounding = 4 * torch.finfo(x.dtype).eps * x.norm() * self._norm(slope)
 
-    def _look(self) -> None:
-        self.gradient = self.loss.slope(self.eta) @ self.x + self.ridge * self.w
+    def _norm(self, rows: Tensor) -> Tensor:
+        return self.loss.join(rows.square().sum(1, keepdim=True)).sqrt()
+
+    def _dot(self, a: Tensor, b: Tensor) -> Tensor:
+        return self.loss.join((a * b).sum(1, keepdim=True))
+
+    def _look(self, slope: Tensor) -> None:
+        self.gradient = slope @ self.x + self.ridge * self.w
         # The metric times a change of gradient is needed later; a difference of these gives it.
         self.lifted = self.gradient @ self.inverse
-        self.norm = self.loss.total(self.gradient.square()).sqrt()
+        self.norm = self._norm(self.gradient)
 
     def keep(self, rows: Tensor) -> None:
         """Go on with the problems in the mask `rows`."""
         self.loss = self.loss.keep(rows)
+        self.past.join = self.loss.join
+        self.past.keep(rows)
         self.w, self.eta, self.norm = self.w[rows], self.eta[rows], self.norm[rows]
         self.gradient, self.lifted = self.gradient[rows], self.lifted[rows]
-        self.past = [(s[rows], y[rows], h[rows], c[rows]) for s, y, h, c in self.past]
 
     def step(self) -> None:
         """One L-BFGS step with an exact line search."""
-        direction = self._direction()
-        ahead = direction @ self.x.T
-        length = self._length(direction, ahead)
-        step = length * direction
-        self.w, self.eta = self.w + step, self.eta + length * ahead
-        gradient, lifted = self.gradient, self.lifted
-        self._look()
-        change = self.gradient - gradient
-        pair = (step, change, self.lifted - lifted, self.loss.total(step * change))
-        self.past = [*self.past[1 - _MEMORY :], pair]
-
-    def _direction(self) -> Tensor:
-        total = self.loss.total
-        shares: list[Tensor] = []
-        rest, lifted = self.gradient, self.lifted
-        for step, change, raised, product in reversed(self.past):
-            share = _ratio(total(step * rest), product)
-            rest, lifted = rest - share * change, lifted - share * raised
-            shares.append(share)
-        if self.past:
-            _, change, raised, product = self.past[-1]
-            scale = _ratio(product, total(change * raised))
-            lifted = torch.where(scale > 0, scale, 1.0) * lifted
-        for (step, change, _, product), share in zip(self.past, reversed(shares), strict=True):
-            lifted = lifted + (share - _ratio(total(change * lifted), product)) * step
+        direction = self.past.direction(self.gradient, self.lifted)
         # In float32 a bad first metric can lose its definiteness; the gradient never does.
-        return torch.where(total(lifted * self.gradient) > 0, -lifted, -self.gradient)
+        descent = self._dot(direction, self.gradient) < 0
+        direction = torch.where(descent, direction, -self.gradient)
+        length, slope, self.eta = self._search(direction, direction @ self.x.T)
+        step = length * direction
+        self.w = self.w + step
+        gradient, lifted = self.gradient, self.lifted
+        self._look(slope)
+        self.past.add(step, self.gradient - gradient, self.lifted - lifted)
 
-    def _length(self, direction: Tensor, ahead: Tensor) -> Tensor:
-        """Where the slope along the line is near zero, by Newton steps kept in a bracket."""
-        total = self.loss.total
+    def _search(self, direction: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Where the slope along the line is near zero, by Newton steps kept in a bracket.
+
+        Returns:
+            How far to go `(problems, 1)`, and slope and activations there, `(k, N)`.
+        """
         weighed = self.ridge * direction
-        start, bend = total(weighed * self.w), total(weighed * direction)
-        goal = _SLACK * total(self.gradient * direction).abs()
+        start, bend = self._dot(weighed, self.w), self._dot(weighed, direction)
+        goal = _SLACK * self._dot(self.gradient, direction).abs()
         length, low = torch.ones_like(goal), torch.zeros_like(goal)
         high = torch.full_like(goal, torch.inf)
         for _ in range(30):
-            first, second = self.loss.along(self.eta + length * ahead, ahead)
+            eta = torch.addcmul(self.eta, ahead, length)
+            slope, first, second = self.loss.along(eta, ahead)
             first, second = first + start + length * bend, second + bend
             if (first.abs() <= goal).all():
                 break
@@ -195,9 +191,4 @@ class _Front:
             guess = length - first / second
             middle = torch.where(high.isinf(), 2 * length, (low + high) / 2)
             length = torch.where((guess > low) & (guess < high), guess, middle)
-        return length
-
-
-def _ratio(over: Tensor, under: Tensor) -> Tensor:
-    """The ratio, and 0 where rounding has left a remembered step no curvature."""
-    return torch.where(under > 0, over / under, 0.0)
+        return length, slope, eta

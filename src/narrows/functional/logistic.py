@@ -173,14 +173,15 @@ class _Binary:
     def slope(self, eta: Tensor) -> Tensor:
         return torch.sigmoid(eta).mul_(self.weight).sub_(self.positive)
 
-    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
+    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         p = torch.sigmoid(eta)
         pull = self.weight * p
-        bend = pull * (1 - p) * ahead.square()
-        return self.total((pull - self.positive) * ahead), self.total(bend)
+        bend = _dot(torch.addcmul(pull, pull, p, value=-1).mul_(ahead), ahead)
+        slope = pull.sub_(self.positive)
+        return slope, _dot(slope, ahead), bend
 
-    def total(self, products: Tensor) -> Tensor:
-        return products.sum(1, keepdim=True)
+    def join(self, products: Tensor) -> Tensor:
+        return products
 
     def to(self, dtype: torch.dtype) -> Self:
         return type(self)(self.weight.to(dtype), self.positive.to(dtype))
@@ -202,14 +203,15 @@ class _Softmax:
         p[self.y, torch.arange(len(self.y), device=p.device)] -= 1
         return p
 
-    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor]:
+    def along(self, eta: Tensor, ahead: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         p = torch.softmax(eta, 0)
         moved = p * ahead
-        bend = self.total(moved * ahead) - moved.sum(0).square().sum()
-        return self.total(self._minus_target(p) * ahead), bend
+        bend = self.join(_dot(moved, ahead)) - moved.sum(0).square().sum()
+        slope = self._minus_target(p)
+        return slope, self.join(_dot(slope, ahead)), bend
 
-    def total(self, products: Tensor) -> Tensor:
-        return products.sum().reshape(1, 1)
+    def join(self, products: Tensor) -> Tensor:
+        return products.sum(0, keepdim=True)
 
     def to(self, dtype: torch.dtype) -> Self:
         return self
@@ -250,6 +252,11 @@ class _Design:
             bias = self.one * w[:, -1] - weight @ self.mean
         dtype = torch.promote_types(dtype, torch.float32)
         return weight.to(dtype), bias.to(dtype)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Products of rows, `(k, 1)`, without a table of all products."""
+    return (a[:, None] @ b[:, :, None])[:, :, 0]
 
 
 def _centred(bias: Tensor) -> Tensor:

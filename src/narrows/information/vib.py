@@ -6,8 +6,8 @@ prior r(z) = N(0, I):
     L = E[-log q(y|z)] + beta KL(q(z|x) || r(z)),    one sample z = mu + s eps an example
 
 in nats, the KL summed over dimensions and averaged over examples. E KL >= I(X; Z) is the rate R,
-E[-log q(y|z)] >= H(Y|Z) the distortion D. `rate_weight` is beta of this form; the same optimum
-reads `I(Y; Z) - beta I(X; Z)`, or `I(X; Z) - (1 / beta) I(Y; Z)` where the other term is weighted.
+E[-log q(y|z)] >= H(Y|Z) the distortion D. `rate_weight` is beta of this form; others write the
+same trade as max I(Y; Z) - beta I(X; Z), or as min I(X; Z) - (1 / beta) I(Y; Z).
 
 As in the paper: K = 256, beta = 1e-3, Adam with beta1 = 0.5, batches of 100, lr times 0.97 every
 two epochs, Polyak averaging of the weights by 0.999.
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from narrows.data.record import Examples
-from narrows.encoders import MLPEncoder, make_encoder
+from narrows.encoders import MLPEncoder, Rows, make_encoder
 from narrows.errors import wrong, wrong_type
 from narrows.functional.losses import label_loss
 from narrows.heads import LinearHead
@@ -185,7 +185,7 @@ class VIB(Method):
         return kept
 
 
-def _encoder(kind: str | nn.Module, x: Tensor) -> tuple[nn.Module, int]:
+def _encoder(kind: str | nn.Module, x: Rows) -> tuple[nn.Module, int]:
     if kind != "paper":
         return make_encoder(kind, x)
     encoder = MLPEncoder(math.prod(x.shape[1:]), _HIDDEN)

@@ -37,9 +37,9 @@ class Affine:
 
     def parts(self, rows: Tensor) -> tuple[Tensor, Tensor]:
         """`z` `(r, units * width)` as read, and what corrections add to its `columns`."""
-        reading, written = self.corrections.reading[rows], self.corrections.written
+        reading = self.corrections.reading[rows]
         z = _write(self.corrections, reading)
-        new = _write(self.corrections, reading.replace(units=written.units[rows]))
+        new = _write(self.corrections, reading.replace(units=self.corrections.written[rows]))
         return z, (new - z)[:, self.columns]
 
     def logits(self, z: Tensor) -> Tensor:

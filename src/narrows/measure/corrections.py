@@ -12,7 +12,6 @@ from torch import Tensor
 from narrows.data.record import Examples
 from narrows.errors import InvalidInput, wrong
 from narrows.measure.rows import (
-    device_of,
     evaluating,
     matched,
     numbers_per_row,
@@ -33,8 +32,8 @@ class Corrections:
     Attributes:
         model: whose head decides.
         reading: `(n, units)` as read.
-        written: the same after every known concept is corrected: for logits this holds
-            percentiles, not the truth itself.
+        written: `(n, units)` after every known concept is corrected, as the bottleneck writes it:
+            for logits percentiles, not the truth itself.
         known: `(n, units)` bool, where the truth is known.
         truth: `(n, units)`, 0 where unknown.
         turns: the units that are corrected together.
@@ -45,7 +44,7 @@ class Corrections:
 
     model: NarrowModel
     reading: Reading
-    written: Reading
+    written: Tensor
     known: Tensor
     truth: Tensor
     turns: tuple[tuple[int, ...], ...]
@@ -68,7 +67,7 @@ class Corrections:
         fixed = torch.nn.functional.pad(done, (0, 1))[:, self.turn_of]
         reading = self.reading[rows]
         if self.alone:
-            units = torch.where(fixed, self.written.units[rows], reading.units)
+            units = torch.where(fixed, self.written[rows], reading.units)
             return reading.replace(units=units)
         known = fixed & self.known[rows]
         return self.model.bottleneck.condition(reading, (known, self.truth[rows]))
@@ -128,17 +127,15 @@ def prepare(model: NarrowModel, examples: Examples) -> Corrections:
     if reading.indices is not None or reading.units.shape != (len(examples), len(names)):
         found = f"units of shape {tuple(reading.units.shape)}"
         raise wrong("model", found, f"one unit per name: {(len(examples), len(names))}")
+    _check_finite(reading, names)
     units = [i for turn in turns for i in turn if i in pairs]
-    truth = torch.full(reading.units.shape, torch.nan)
-    truth[:, units] = examples.c[:, [pairs[i] for i in units]].cpu().float()  # type: ignore[index]  # matched refuses None
-    known = ~truth.isnan()
-    truth, known = (part.to(device_of(model)) for part in (truth.nan_to_num(0.0), known))
-    truth = truth.to(reading.units.dtype)
+    truth = torch.full_like(reading.units, torch.nan)
+    truth[:, units] = examples.c[:, [pairs[i] for i in units]].to(truth)  # type: ignore[index]  # matched refuses None
+    known, truth = ~truth.isnan(), truth.nan_to_num(0.0)
     with evaluating(model):
-        _check_finite(reading, names)
-        written = Reading.cat(
+        written = torch.cat(
             [
-                model.bottleneck.condition(reading[rows], (known[rows], truth[rows]))
+                model.bottleneck.condition(reading[rows], (known[rows], truth[rows])).units
                 for rows in pieces(len(examples), numbers_per_row(reading))
             ]
         )

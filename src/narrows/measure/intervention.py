@@ -25,7 +25,6 @@ from narrows.measure import draw
 from narrows.measure.corrections import prepare
 from narrows.measure.policies import State, find
 from narrows.measure.replay import replay
-from narrows.measure.rows import evaluating
 from narrows.model import NarrowModel
 
 
@@ -145,7 +144,6 @@ def intervention_curve(
     if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
         raise wrong("seeds", repr(seeds), "an integer >= 1")
     corrections = prepare(model, examples)
-    states = [State(corrections, seed) for seed in range(seeds if chosen.draws else 1)]
-    with evaluating(model):
-        accuracy = replay(corrections, map(chosen.order, states))
+    states = (State(corrections, seed) for seed in range(seeds if chosen.draws else 1))
+    accuracy = replay(corrections, map(chosen.order, states))
     return InterventionCurve(policy, torch.arange(accuracy.shape[1]), accuracy)

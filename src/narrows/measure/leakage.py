@@ -8,7 +8,9 @@ Task-information leakage: train one affine head on soft concept scores and one o
 
 I is the variational lower bound of the mutual information with the label (Barber, Agakov, 2003)
 that the trained head gives; H(Y) is that of the test labels and cancels in L_bits. A better
-head could find more: the numbers are bounds, not estimates from above.
+head could find more: the numbers are bounds, not estimates from above. Both compare with the
+model's own bits: where a model has given up its concepts for the label, those leak as well, and
+only the second test shows it.
 
 Irrelevant concepts: for a label that is independent of all concepts, whatever accuracy a head
 on the scores has above chance is leakage.
@@ -24,12 +26,12 @@ import torch
 from torch import Tensor
 
 from narrows.data.record import Dataset, Examples
-from narrows.encoders import Standardize
 from narrows.errors import wrong
 from narrows.functional.logistic import fit_softmax
 from narrows.measure.rows import evaluating, matched, read_rows
 from narrows.model import NarrowModel
 
+_ROUNDING = 1e-9  # variances below this share of the largest are rounding of float32 scores
 _L2 = 1e-4  # per row: enough to keep a separable problem finite
 
 
@@ -152,17 +154,27 @@ def _scores(model: NarrowModel, rows: Examples) -> Tensor:
 
 
 def _judge(soft: Tensor, train: Examples, test_soft: Tensor, test: Examples) -> tuple[float, float]:
-    """Test accuracy and bits about the label of an affine head on standardised scores."""
+    """Test accuracy and bits about the label of an affine head."""
     for name, rows in (("train", train), ("test", test)):
         if bool((rows.y < 0).any()):
             raise wrong(f"{name}.y", "rows without a label", "a label for each row")
-    # Scores may carry much in a narrow range, so they are spread before the penalty is felt.
-    spread = Standardize(soft.shape[1]).double().fit(soft)
-    classes = len(train.classes)
-    head = fit_softmax(spread(soft), train.y.cpu(), classes, l2=_L2 * len(soft))
-    logits = spread(test_soft) @ head.weight.T.to(soft) + head.bias.to(soft)
-    y = test.y.cpu()
+    classes, y = len(train.classes), test.y.cpu()
+    mean, directions = _whitening(soft)
+    z, test_z = (soft - mean) @ directions, (test_soft - mean) @ directions
+    head = fit_softmax(z, train.y.cpu(), classes, l2=_L2 * len(z))
+    logits = test_z @ head.weight.T + head.bias
     nats = torch.nn.functional.cross_entropy(logits, y)
     share = y.bincount(minlength=classes).double() / len(y)
     bits = (torch.special.entr(share).sum() - nats) / math.log(2)
     return float((logits.argmax(1) == y).double().mean()), float(bits)
+
+
+def _whitening(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The mean `(k,)` and directions `(k, m)` in which the scores vary, scaled to variance 1.
+
+    What leaks may sit in a narrow range. An affine head does not care, but its penalty would.
+    """
+    mean = scores.mean(0)
+    values, vectors = torch.linalg.eigh((scores - mean).T.cov(correction=0).reshape(len(mean), -1))
+    varies = values > _ROUNDING * values.amax().clamp(min=_ROUNDING)
+    return mean, vectors[:, varies] / values[varies].sqrt()

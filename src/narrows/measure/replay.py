@@ -21,8 +21,7 @@ from narrows.measure.rows import evaluating, pieces
 
 _CACHED = 2**15  # logits in one piece: they stay in the cache, and are too few to wake threads
 _HELD = 2**21  # shifts in one piece, where rows have orders of their own: 8 MiB of float32
-
-_THREADS = 8
+_THREADS = 8  # at most: each holds its pieces
 _FEW = 8  # columns added one by one: a product so thin is not worth waking threads for
 
 
@@ -35,13 +34,14 @@ def replay(corrections: Corrections, orders: Iterable[Tensor]) -> Tensor:
     Args:
         corrections: see `prepare`.
         orders: each `(n, turns)` int64, a permutation of the turns per row. An order that all
-            rows share should be one row, expanded: it is replayed faster.
+            rows share should be one row, expanded: it is replayed faster. Drawn one by one,
+            without gradients and in evaluation mode.
 
     Returns:
         `(orders, turns + 1)` float64.
     """
-    kept = [_checked(order, len(corrections), len(corrections.turns)) for order in orders]
     with evaluating(corrections.model):
+        kept = [_checked(order, len(corrections), len(corrections.turns)) for order in orders]
         form = affine(corrections)
         count = _run(corrections, kept) if form is None else _follow(form, kept)
     return count.double().cpu() / len(corrections)

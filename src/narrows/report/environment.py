@@ -15,7 +15,7 @@ def environment() -> dict[str, str]:
 
     Example:
         >>> sorted(environment())[:3]
-        ['machine', 'narrows', 'numpy']
+        ['cuda', 'machine', 'narrows']
     """
     versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"

@@ -27,16 +27,14 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if unknown(value) else f"{100 * (value or 0):.{digits}f}\N{NO-BREAK SPACE}%"
 
 
-def number(value: float | None, digits: int = 2) -> str:
-    """A number with thousands apart; whole ones without a point.
+def number(value: float | None, digits: int = 0) -> str:
+    """A number with thousands apart.
 
     Example:
-        >>> number(12345.0), number(0.5), number(float("nan"))
+        >>> number(12345.0), number(0.5, 2), number(float("nan"))
         ('12,345', '0.50', '–')
     """
-    if value is None or unknown(value):
-        return "–"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.{digits}f}"
+    return "–" if value is None or unknown(value) else f"{value:,.{digits}f}"
 
 
 def signed(value: float, digits: int = 2) -> str:

@@ -166,7 +166,7 @@ def _share(table: Table, row: str) -> str:
 
 
 def _bits(table: Table, row: str) -> str:
-    return number(round(table.mean(row, "bits"), 1), 1)
+    return number(table.mean(row, "bits"), 1)
 
 
 def _known(value: float) -> bool:

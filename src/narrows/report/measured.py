@@ -25,13 +25,13 @@ def measure_run(method: Method, data: Dataset) -> dict[str, Any]:
     model = method.model_
     numbers: dict[str, Any] = {
         "accuracy": {"val": method.score(data.val), "test": method.score(data.test)},
-        "bits": measure.bits(model, data).value,
-        "parameters": cost.parameters(model),
+        "bits": measure.bits(model, data).to_dict(),
+        "parameters": int(cost.parameters(model)),
     }
     if has_concepts(method, data.test):
         numbers |= {
             "concepts": concept_numbers(method, data.test),
-            "leakage": measure.leakage(model, data).accuracy,
+            "leakage": measure.leakage(model, data).to_dict(),
             "interventions": [
                 measure.intervention_curve(model, data.test, policy).to_dict()
                 for policy in POLICIES
@@ -52,7 +52,13 @@ def concept_numbers(method: Method, examples: Examples) -> dict[str, Any]:
         # A concept without both values has no AUC; the table shows that as a dash.
         warnings.simplefilter("ignore", UserWarning)
         quality = measure.concept_quality_of(method.model_, examples)
-    numbers: dict[str, Any] = finite(quality.to_dict())
+    means = {what: quality.mean(what) for what in ("accuracy", "auc", "brier", "ece")}
+    columns = {what: getattr(quality, what).tolist() for what in (*means, "base_rate", "known")}
+    each = [
+        {"name": name, **{what: column[i] for what, column in columns.items()}}
+        for i, name in enumerate(quality.names)
+    ]
+    numbers: dict[str, Any] = finite({**means, "exact_set": quality.exact_set, "each": each})
     return numbers
 
 

@@ -53,7 +53,8 @@ def write_csv(path: str | Path, columns: Columns) -> None:
     Texts that a spreadsheet would take for a formula get an apostrophe in front.
     """
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
+    # With this line end, cells that hold a return or a new line are quoted and stay one cell.
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow([_cell(name) for name in columns])
     writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
     store.write_text(path, buffer.getvalue())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ from narrows.report.labels import number, one_line, percent, signed
 from narrows.report.page import figure
 from narrows.report.picture import data_uri
 
+TRAINING = (
+    "The score that chose the best epoch: accuracy on the validation rows, or minus a loss. One "
+    "curve a stage, of the first seed."
+)
 _FEATURES = 12  # shown of a row that is no picture
 
 
@@ -99,17 +104,17 @@ def quality_section(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, An
     return [
         {
             "name": name,
-            "summary": f"{percent(q['accuracy_mean'])} accuracy, "
-            f"{number(q['auc_mean'], 3)} AUC, "
-            f"{number(q['calibration_mean'], 3)} calibration error",
+            "summary": f"{percent(q['accuracy'])} accuracy, "
+            f"{number(q['auc'], 3)} AUC, "
+            f"{number(q['ece'], 3)} calibration error",
             "header": ["concept", "accuracy", "AUC", "calibration error", "true", "known rows"],
             "rows": [
                 [
                     row["name"],
                     percent(row["accuracy"]),
                     number(row["auc"], 3),
-                    number(row["calibration"], 3),
-                    percent(row["true"]),
+                    number(row["ece"], 3),
+                    percent(row["base_rate"]),
                     number(row["known"]),
                 ]
                 for row in q["each"]
@@ -139,3 +144,18 @@ def data_entries(name: str, fingerprint: str, settings: Mapping[str, Any]) -> li
         schema = told["concepts"]
         told["concepts"] = str(Concepts(tuple(schema["names"]), schema["groups"]))
     return [("name", name), ("fingerprint", fingerprint), *entries(told)]
+
+
+def sizes(rows: Mapping[str, int]) -> str:
+    """Rows of each split.
+
+    Example:
+        >>> sizes({"test": 5, "val": 5, "train": 1000})
+        '1,000 train, 5 val, 5 test rows'
+    """
+    return ", ".join(f"{rows[split]:,} {split}" for split in ("train", "val", "test")) + " rows"
+
+
+def command_line(command: Sequence[str]) -> str:
+    """A command as it is typed."""
+    return shlex.join(command)

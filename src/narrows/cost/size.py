@@ -33,7 +33,7 @@ class Parameters:
         """All parameters."""
         return self.encoder + self.bottleneck + self.head
 
-    def __int__(self) -> int:
+    def __index__(self) -> int:
         return self.total
 
     def __str__(self) -> str:
