@@ -16,7 +16,7 @@ class Row:
         settings: constructor arguments that train in about a second.
         variants: further settings whose models must keep the contract too.
         sklearn: constructor arguments for scikit-learn's checks, which judge accuracy.
-        expected: name of a failing check to the reason why it may fail.
+        expected: name of a failing check, ours or scikit-learn's, to the reason why it may fail.
     """
 
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -28,7 +28,14 @@ class Row:
 ROWS: dict[str, Row] = {
     "black-box": Row({"epochs": 2}, sklearn={"epochs": 20}),
     "random": Row({"epochs": 2}, sklearn={"epochs": 20}),
-    "prototypes": Row({"epochs": 1}, sklearn={"epochs": 5}),
+    "prototypes": Row(
+        {"epochs": 1},
+        sklearn={"epochs": 5},
+        expected={
+            "check_methods_subset_invariance": "squared distances in float32: a batch of another "
+            "size sums them in another order, which moves probabilities by 7e-7, allowed is 1e-7"
+        },
+    ),
     "key-value": Row({"heads": 4, "pairs": 10, "key_epochs": 1, "epochs": 2}, sklearn={"epochs": 20}),
     "vib": Row({"units": 8, "epochs": 2}, sklearn={"units": 8, "epochs": 30}),
     "channel": Row({"units": 4, "epochs": 2}, sklearn={"units": 4, "epochs": 30}),

@@ -44,7 +44,8 @@ def _imports(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "narrows":
-            yield from (f"narrows.{alias.name}" for alias in node.names)
+            names = (alias.name for alias in node.names)
+            yield from (f"narrows.{name}" for name in names if not name.startswith("__"))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("narrows."):
             yield str(node.module)
         elif isinstance(node, ast.Import):

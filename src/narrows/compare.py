@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from sklearn.base import clone
 
 from narrows import cost, measure, store
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from narrows.measure import InterventionCurve
 
 CORRECTIONS = (1, 2, 5)
+_TIMED = 256  # rows a batch when models are timed side by side
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,10 +179,14 @@ def compare(methods: Sequence[Method], data: Any, seeds: int = 3, *, progress: A
             for name, method in rows.items()
         }
         fitted = fitted or trained
-        speed = cost.latency([m.model_ for m in trained.values()], data.test.x[:256])
-        for (name, method), times in zip(trained.items(), speed, strict=True):
+        models = {name: method.model_ for name, method in trained.items()}
+        rows_timed = torch.arange(min(_TIMED, len(data.test)))
+        speed = cost.latency(models, data.test.x[rows_timed], batches=(_TIMED,))
+        for name, method in trained.items():
             measured, curve = _measure(method, data)
-            measured |= {"encoder_latency": times.encoder, "head_latency": times.head}
+            times = speed.of(name, _TIMED)
+            measured["encoder_latency"] = times.encoder_ratio
+            measured["head_latency"] = times.head_ratio
             if curve is not None:
                 curves.setdefault(name, []).append(curve)
             for column in COLUMNS:
@@ -222,7 +228,7 @@ def _measure(method: Method, data: Dataset) -> tuple[dict[str, float], Intervent
     measured = {
         "accuracy": method.score(data.test),
         "bits": measure.bits(model, data).value,
-        "parameters": float(cost.parameters(model)),
+        "parameters": float(cost.parameters(model).total),
     }
     if method.info.bottleneck != "concept" or not method.info.needs_concepts:
         return measured, None
@@ -232,8 +238,8 @@ def _measure(method: Method, data: Dataset) -> tuple[dict[str, float], Intervent
         quality = measure.concept_quality_of(model, data.test)
     curve = measure.intervention_curve(model, data.test)
     measured |= {
-        "concept_accuracy": quality.accuracy_mean,
-        "concept_auc": quality.auc_mean,
+        "concept_accuracy": quality.mean("accuracy"),
+        "concept_auc": quality.mean("auc"),
         "leakage": measure.leakage(model, data).accuracy,
     }
     last = len(curve.mean) - 1

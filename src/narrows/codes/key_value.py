@@ -88,7 +88,9 @@ class KeyValueBottleneck(CodeSelection):
         """What one head sees of `(n, features)`: `(n, key_dim)`, without gradient."""
         at = slice(head * self.key_dim, (head + 1) * self.key_dim)
         h = h.detach().to(self.keys.dtype)
-        return h[:, at] if self.split == "chunks" else h @ self.projections[:, at]
+        if self.split == "chunks":
+            return h[:, at]
+        return h @ self.projections[:, at]
 
     @torch.no_grad()
     def fit_keys(
@@ -185,6 +187,10 @@ class KeyValueBottleneck(CodeSelection):
 
     @torch.no_grad()
     def _search(self, h: Tensor, usable: Tensor | None) -> Tensor:
+        with torch.autocast(h.device.type, enabled=False):  # half precision picks wrong keys
+            return self._search_in_full(h, usable)
+
+    def _search_in_full(self, h: Tensor, usable: Tensor | None) -> Tensor:
         numbers = torch.zeros(len(h), self.heads, dtype=torch.int64, device=h.device)
         everyone = usable is None or bool(usable.all())
         for head in range(self.heads):

@@ -124,7 +124,8 @@ class VectorQuantizer(CodeSelection):
     @torch.no_grad()
     def _nearest(self, h: Tensor) -> Tensor:
         flat = h.detach().reshape(-1, self.width).to(self.codebook.dtype)
-        return nearest_code(flat, self.codebook).view(h.shape[:-1])
+        with torch.autocast(h.device.type, enabled=False):  # half precision picks wrong codes
+            return nearest_code(flat, self.codebook).view(h.shape[:-1])
 
     @torch.no_grad()
     def _move(self, h: Tensor, index: Tensor) -> None:
