@@ -75,9 +75,9 @@ class RandomBottleneck(Method):
         self,
         units: int | None = None,
         encoder: str | nn.Module = "auto",
-        epochs: int = 30,
+        epochs: int = 20,
         batch_size: int = 64,
-        lr: float = 1e-3,
+        lr: float = 3e-3,
         seed: int = 0,
         device: str | None = None,
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,7 @@ def claims(
     if slug is not None and every:
         raise UsageError("--all: found a paper beside it, wanted one or the other")
     for name in run.slugs() if slug is None else (slug,):
-        result = usage(lambda name=name: run.run_claims(name, size, seeds))
+        result = usage(partial(run.run_claims, name, size, seeds))
         path = run.save_result(result, out)
         if as_json:
             console.say_json(result)

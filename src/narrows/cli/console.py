@@ -57,7 +57,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return "\n".join("  ".join(row).rstrip() for row in cells)
     blocks = []
     for name, *values in rows:
-        told = [f"  {h}: {v}" for h, v in zip(header[1:], values, strict=True) if v]
+        told = [wrapped(f"  {h}: {v}") for h, v in zip(header[1:], values, strict=True) if v]
         blocks.append("\n".join([name, *told]))
     return "\n\n".join(blocks)
 
@@ -69,7 +69,7 @@ def pairs(entries: Mapping[str, str]) -> str:
     lines = []
     for key, value in entries.items():
         if room < 16:
-            lines += [f"  {key}", f"    {value}"]
+            lines += [f"  {key}", wrapped(f"    {value}")]
         else:
             first, *more = textwrap.wrap(
                 value, room, break_long_words=False, break_on_hyphens=False

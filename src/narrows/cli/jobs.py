@@ -57,7 +57,8 @@ def demo(
     if not as_json:
         console.say("\nWhat to do next:")
         for text, line in NEXT:
-            console.say(f"- {text}\n    {line}")
+            console.say(f"- {text}")
+            typer.echo(f"    {line}")  # never wrapped: it is there to be copied
 
 
 @app.command()

@@ -68,7 +68,8 @@ def fit(
         if as_json:
             console.say_json({"stopped": str(error), "resume": again})
         else:
-            console.say(f"{error}; the state is saved. Go on with:\n{again}")
+            console.say(f"{error}; the state is saved. Go on with:")
+            typer.echo(again)  # never wrapped: it is there to be copied
         return
     for text in done.notes:
         console.note(f"note: {text}")

@@ -90,7 +90,7 @@ class CBM(Method):
         hidden: tuple[int, ...] = (),
         concept_weighting: str | None = "pos_weight",
         extra_dims: int = 0,
-        epochs: int = 30,
+        epochs: int = 20,
         batch_size: int = 64,
         lr: float = 3e-3,
         seed: int = 0,

@@ -27,16 +27,25 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from narrows.errors import FileRefused, wrong, wrong_type
+from narrows.functional.bit_stack import (
+    LOW,
+    Ints,
+    enough,
+    from_bytes,
+    pop,
+    push,
+    push_words,
+    to_bytes,
+    words_of,
+)
 
-Ints = NDArray[np.int64]
-Bits = NDArray[np.uint8]  # zeros and ones, the top of the stack last
-_LOW = 2**32
 _LANES = (1, 64, 256, 1024, 4096)
 _PAY = 96  # bits on the stack per new lane; popping takes at most 51, and 0.1 % is to hold
 _LOOKUP = 2**24  # slots that a look-up table may have
+_Finder = tuple[int, Callable[[Ints, Ints], Ints]]
 
 
-def encode(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike) -> bytes:
+def encode(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike | Tables) -> bytes:
     """Code symbols, each under its own table.
 
     Memory: about 80 bytes a symbol.
@@ -45,7 +54,7 @@ def encode(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike) -> byt
         symbols: `(N,)` integers, columns of `tables`.
         table_index: `(N,)` integers, rows of `tables`.
         tables: `(tables, symbols)` integers, each row summing to the same power of two, at most
-            2^16; see `frequencies`.
+            2^16 (see `frequencies`), or these as `Tables`.
 
     Returns:
         The ideal bits, and at most 52 more and 0.1 % more.
@@ -60,62 +69,65 @@ def encode(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike) -> byt
         >>> decode(stream, [0, 0, 1, 1], tables)
         array([2, 0, 0, 1])
     """
-    code = _Code(tables)
+    code = _ready(tables)
     ids = code.ids(symbols, code.rows(table_index))
-    ids = ids[code.freq[ids] < code.slots]  # a certain symbol says nothing
+    if (code.certain >= 0).any():
+        ids = ids[code.freq[ids] < code.slots]  # a certain symbol says nothing
     freq, start = code.freq[ids], code.start[ids]
     header = _plan(code.bits[ids])
-    stack = _push(np.zeros(0, np.uint8), _first_state(ids % code.width))
+    stack = push(np.zeros(0, np.uint8), _first_state(ids & code.width - 1))
     for lanes, part in _blocks(len(ids), header):
-        stack, states = _pop(stack, lanes)
-        words = _push_symbols(states, freq[part], start[part], code.precision)
-        stack = _push(np.concatenate([stack, _to_bits(words)]), states)
-    bits = np.concatenate([np.ones(1, np.uint8), stack])  # the first one marks the bottom
-    padding = np.zeros(-len(bits) % 8, np.uint8)
-    return bytes([header]) + np.packbits(np.concatenate([padding, bits])).tobytes()
+        stack, states = pop(stack, lanes)
+        push_symbols = _push_one if lanes == 1 else _push_many
+        words = push_symbols(states, freq[part], start[part], code.precision)
+        stack = push(push_words(stack, words), states)
+    return bytes([header]) + to_bytes(stack)
 
 
-def decode(stream: bytes, table_index: ArrayLike, tables: ArrayLike) -> Ints:
+def decode(stream: bytes, table_index: ArrayLike, tables: ArrayLike | Tables) -> Ints:
     """The symbols that `encode` was given; arguments as there.
 
     Raises:
         InvalidInput: tables or indices that no stream can have.
-        FileRefused: a stream that was not made with these tables and indices, or is damaged.
+        FileRefused: a stream that is damaged, or was not made with these tables and indices.
     """
-    code = _Code(tables)
-    rows = code.rows(table_index)
-    ids = code.certain[rows]
-    open_ = (ids < 0).nonzero()[0]
-    found, rows = np.zeros(len(open_), np.int64), rows[open_]
-    if len(stream) < 2 or stream[1] == 0:
-        raise FileRefused("stream: found no mark of its beginning, wanted a whole stream")
-    bits = np.unpackbits(np.frombuffer(stream, np.uint8, offset=1))
-    stack = bits[bits.argmax() + 1 :]
-    for lanes, part in reversed(list(_blocks(len(found), stream[0]))):
-        stack, states = _pop(stack, lanes)
-        words = _to_words(stack)
-        used = _pop_symbols(states, words, code, rows[part], found[part])
-        stack = _push(stack[: len(stack) - 16 * used], states)
-    rest, state = _pop(stack, 1)
-    if len(rest) or state != _first_state(found - rows * code.width):
-        raise FileRefused("stream: found a wrong checksum, wanted the stream of these tables")
-    ids[open_] = found
-    return ids - code.rows(table_index) * code.width
+    code = _ready(tables)
+    every = code.rows(table_index)
+    certain = code.certain[every]
+    rows = every[certain < 0]
+    ids = np.zeros_like(rows)
+    blocks = list(_blocks(len(ids), stream[0])) if stream else []
+    finder, stack = code.finder(len(ids)), from_bytes(stream[1:])
+    for lanes, part in reversed(blocks):
+        stack, states = pop(stack, lanes)
+        pop_symbols = _pop_one if lanes == 1 else _pop_many
+        used = pop_symbols(states, words_of(stack), code, finder, rows[part], ids[part])
+        stack = push(stack[: len(stack) - 16 * used], states)
+    rest, state = pop(stack, 1)
+    if len(rest) or state != _first_state(ids & code.width - 1):
+        raise FileRefused("stream: found a wrong checksum, wanted a stream of these tables")
+    certain[certain < 0] = ids
+    return certain & code.width - 1
 
 
-def ideal_bits(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike) -> float:
-    """The information of the symbols under their tables: `-sum log2(f / M)`; as `encode`.
+def ideal_bits(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike | Tables) -> float:
+    """The information of symbols under their tables, `-sum log2(f / M)`; arguments as `encode`.
 
     Example:
         >>> ideal_bits([0, 1], [0, 0], [[8, 4, 4]])
         3.0
     """
-    code = _Code(tables)
+    code = _ready(tables)
     return float(code.bits[code.ids(symbols, code.rows(table_index))].sum())
 
 
-class _Code:
-    """Checked tables, flat and as wide as a power of two, so that row and symbol are one number."""
+class Tables:
+    """Frequency tables, checked and made ready once for many streams.
+
+    They are flat, with rows as wide as a power of two: an id is `row * width + symbol`.
+
+    Memory: 40 bytes an entry.
+    """
 
     def __init__(self, tables: ArrayLike) -> None:
         table = integers("tables", tables, 2)
@@ -125,12 +137,12 @@ class _Code:
         self.slots = int(sums[0])
         self.precision = self.slots.bit_length() - 1
         if len(sums) > 1 or not 0 <= self.precision <= 16 or self.slots != 1 << self.precision:
-            raise wrong("tables", f"rows that sum to {sums[:3]}", "one power of two, at most 2^16")
+            raise wrong("tables", f"row sums {sums[:3]}", "one power of two, at most 2^16")
         self.count, self.symbols = table.shape
         self.width = 1 << (self.symbols - 1).bit_length()
         table = np.pad(table, ((0, 0), (0, self.width - self.symbols)))
-        full = table.max(1) == self.slots
-        self.certain = np.where(full, table.argmax(1) + np.arange(self.count) * self.width, -1)
+        sure = table.max(1) == self.slots
+        self.certain = np.where(sure, table.argmax(1) + np.arange(self.count) * self.width, -1)
         self.starts = np.cumsum(table, 1) - table
         self.freq, self.start = table.ravel(), self.starts.ravel()
         self.bits = self.precision - np.log2(np.maximum(self.freq, 1))
@@ -144,29 +156,31 @@ class _Code:
         return rows
 
     def ids(self, symbols: ArrayLike, rows: Ints) -> Ints:
-        """Row and symbol as one number `(N,)`."""
+        """Checked ids `(N,)`."""
         value = integers("symbols", symbols, 1)
         if value.shape != rows.shape:
             raise wrong("symbols", f"shape {value.shape}", f"shape {rows.shape} of table_index")
-        inside = (value >= 0) & (value < self.symbols)
-        ids = rows * self.width + np.where(inside, value, 0)
-        bad = ~inside | (self.freq[ids] == 0)
-        if bad.any():
-            at = int(bad.argmax())
-            found = f"symbol {value[at]} of table {rows[at]} at {at}"
-            raise wrong("symbols", found, "symbols of frequency 1 or more")
+        if len(value) and not (value.min() >= 0 and value.max() < self.symbols):
+            found = f"values in [{value.min()}, {value.max()}]"
+            raise wrong("symbols", found, f"columns in [0, {self.symbols})")
+        ids = rows * self.width + value
+        free = self.freq[ids] == 0
+        if free.any():
+            at = int(free.argmax())
+            found = f"{value[at]} under table {rows[at]}, of frequency 0"
+            raise wrong("symbols", found, "frequencies of 1 or more")
         return ids
 
-    def finder(self, uses: int) -> tuple[int, Callable[[Ints, Ints], Ints]]:
-        """How to find ids: a factor of the rows, and a function of rows times it and slots."""
-        if self.count * self.slots <= min(_LOOKUP, 8 * uses):
+    def finder(self, uses: int) -> _Finder:
+        """What rows are multiplied by, and a function of the products and slots that gives ids."""
+        if self.count * self.slots <= min(_LOOKUP, 32 * uses):
             kind = np.min_scalar_type(len(self.freq))
             table = np.repeat(np.arange(len(self.freq), dtype=kind), self.freq)
             return self.slots, lambda base, slot: table[base + slot]
-        return self.width, self._search
+        return self.width, self._halve
 
-    def _search(self, base: Ints, slot: Ints) -> Ints:
-        """The last symbol that starts at or before the slot, by halving."""
+    def _halve(self, base: Ints, slot: Ints) -> Ints:
+        """The last symbol that starts at or before the slot."""
         at, step = base, self.width // 2
         while step:
             at = at + step * (self.start[at + step] <= slot)
@@ -174,8 +188,12 @@ class _Code:
         return at
 
 
+def _ready(tables: ArrayLike | Tables) -> Tables:
+    return tables if isinstance(tables, Tables) else Tables(tables)
+
+
 def integers(name: str, values: ArrayLike, ndim: int) -> Ints:
-    """An int64 array with `ndim` dimensions from anything like one, or an error."""
+    """An int64 array of `ndim` dimensions from a tensor, an array or a list."""
     array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
         raise wrong_type(name, array.dtype, "integers")
@@ -185,10 +203,10 @@ def integers(name: str, values: ArrayLike, ndim: int) -> Ints:
 
 
 def _plan(bits: NDArray[np.float64]) -> int:
-    """The header byte: which sets of lanes are used, and how many symbols each waits for.
+    """The header byte: how many sets of lanes are used, and how long each waits.
 
-    The set of `n` lanes starts when `n << shift` symbols, counted from the end, are coded. The
-    quickest choice whose every set the stack can pay for; times in microseconds.
+    The set of `n` lanes starts when `n << shift` symbols, counted from the end, are coded. This
+    is the quickest choice whose every set the stack can pay for, by times in microseconds.
     """
     paid = np.cumsum(bits[::-1])
     best = (0.5 * len(bits), 0)
@@ -197,10 +215,11 @@ def _plan(bits: NDArray[np.float64]) -> int:
             wait = _LANES[sets] << shift
             if wait >= len(bits) or paid[wait - 1] < _PAY * _LANES[sets]:
                 break
-            header = sets << 5 | shift
-            steps = ((len(range(*p.indices(len(bits)))) / n, n) for n, p in _blocks(len(bits), header))
-            cost = sum(s * (0.5 if n == 1 else 14 + 0.012 * n) + 100 for s, n in steps)
-            best = min(best, (cost, header))
+            header, time = sets << 5 | shift, 0.0
+            for lanes, part in _blocks(len(bits), header):
+                size = part.stop - part.start
+                time += 0.5 * size if lanes == 1 else 100 + size * (14 / lanes + 0.012)
+            best = min(best, (time, header))
     return best[1]
 
 
@@ -208,53 +227,20 @@ def _blocks(count: int, header: int) -> Iterator[tuple[int, slice]]:
     """Sets of lanes and the symbols they code, in the order of encoding: from the end."""
     sets, shift = header >> 5, header & 31
     ends = [n << shift for n in _LANES[1 : sets + 1]]
-    if sets >= len(_LANES) or (ends and ends[-1] >= count):
-        raise FileRefused("stream: found an impossible header, wanted a stream of this length")
+    if sets >= len(_LANES) or (ends and ends[-1] >= count) or (shift and not sets):
+        raise FileRefused("stream: found a wrong header, wanted a stream of this many symbols")
     for lanes, low, high in zip(_LANES, [0, *ends], [*ends, count], strict=False):
         yield lanes, slice(count - high, count - low)
 
 
 def _first_state(symbols: Ints) -> Ints:
-    return np.array([_LOW | zlib.crc32(symbols.astype("<u4").tobytes())], np.int64)
+    return np.array([LOW | zlib.crc32(symbols.astype("<u4").tobytes())])
 
 
-def _to_bits(words: Ints) -> Bits:
-    return np.unpackbits(words.astype(">u2").view(np.uint8))
-
-
-def _to_words(stack: Bits) -> Ints:
-    whole = len(stack) // 16 * 16
-    return np.packbits(stack[len(stack) - whole :]).view(">u2").astype(np.int64)
-
-
-def _low_bits(extra: Ints) -> NDArray[np.bool_]:
-    """Which of 64 bits, the highest first, lie below the leading one of each state."""
-    return np.arange(64) >= 32 - extra[:, None]
-
-
-def _push(stack: Bits, states: Ints) -> Bits:
-    """Put states on the stack: what follows their leading one, then where that one was."""
-    extra = (states[:, None] >> np.arange(33, 48) > 0).sum(1)
-    if states.min() < _LOW:
-        raise FileRefused("stream: found an impossible state, wanted the stream of these tables")
-    bits = np.unpackbits(states.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
-    places = np.unpackbits(extra.astype(np.uint8)[:, None], axis=1)[:, 4:]
-    return np.concatenate([stack, bits[_low_bits(extra)], places.ravel()])
-
-
-def _pop(stack: Bits, lanes: int) -> tuple[Bits, Ints]:
-    """Take states off the stack; the rest of the stack, and the states."""
-    places = stack[len(stack) - 4 * lanes :].reshape(-1, 4)
-    extra = places @ np.array([8, 4, 2, 1]) if len(places) == lanes else np.zeros(0, np.int64)
-    ...
-
-
-def _push_symbols(states: Ints, freq: Ints, start: Ints, precision: int) -> Ints:
+def _push_many(states: Ints, freq: Ints, start: Ints, precision: int) -> Ints:
     """Push symbols in place, the last first; the words that left, in the order they did."""
-    if len(states) == 1:
-        return _push_symbols_one(states, freq.tolist(), start.tolist(), precision)
     lanes, gap, limit = len(states), (1 << precision) - freq, freq << 48 - precision
-    words = []
+    words = [states[:0]]
     for low in range((len(freq) - 1) // lanes * lanes, -1, -lanes):
         part = slice(low, low + lanes)
         x = states[: len(freq) - low]
@@ -267,3 +253,57 @@ def _push_symbols(states: Ints, freq: Ints, start: Ints, precision: int) -> Ints
         x += share
         x += start[part]
     return np.concatenate(words)
+
+
+def _push_one(states: Ints, freq: Ints, start: Ints, precision: int) -> Ints:
+    """`_push_many` for one lane, without a numpy call per symbol."""
+    x, room, words = int(states[0]), 48 - precision, []
+    for f, c in zip(reversed(freq.tolist()), reversed(start.tolist()), strict=True):
+        if x >= f << room:
+            words.append(x & 0xFFFF)
+            x >>= 16
+        share, rest = divmod(x, f)
+        x = (share << precision) + rest + c
+    states[0] = x
+    return np.array(words, np.int64)
+
+
+def _pop_many(
+    states: Ints, words: Ints, code: Tables, finder: _Finder, rows: Ints, ids: Ints
+) -> int:
+    """Pop symbols in place, into `ids`; how many words came back."""
+    lanes, at, (factor, find) = len(states), len(words), finder
+    base = rows * factor
+    for low in range(0, len(rows), lanes):
+        part = slice(low, low + lanes)
+        x = states[: len(rows) - low]
+        slot = x & code.slots - 1
+        ids[part] = find(base[part], slot)
+        now = ids[part]
+        x >>= code.precision
+        x *= code.freq[now]
+        slot -= code.start[now]
+        x += slot
+        short = (x < LOW).nonzero()[0]
+        at -= len(short)
+        enough(at)
+        x[short] = x[short] << 16 | words[at : at + len(short)]
+    return len(words) - at
+
+
+def _pop_one(states: Ints, words: Ints, code: Tables, finder: _Finder, rows: Ints, ids: Ints) -> int:
+    """`_pop_many` for one lane."""
+    x, at, left = int(states[0]), len(words), words.tolist()
+    starts = {row: [*code.starts[row].tolist(), code.slots] for row in np.unique(rows).tolist()}
+    for i, row in enumerate(rows.tolist()):
+        slot = x & code.slots - 1
+        symbol = bisect_right(starts[row], slot) - 1
+        start, end = starts[row][symbol : symbol + 2]
+        x = (end - start) * (x >> code.precision) + slot - start
+        if x < LOW:
+            at -= 1
+            enough(at)
+            x = x << 16 | left[at]
+        ids[i] = row * code.width + symbol
+    states[0] = x
+    return len(words) - at

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import cached_property
 from itertools import accumulate
 
@@ -72,17 +71,6 @@ class Affine:
         size += 2 * change.abs() @ self.moving.abs()
         terms = self.weight.shape[1] + 2 * len(self.spans) + 2
         return 2 * terms * torch.finfo(size.dtype).eps * size.amax(1)
-
-    def trial(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
-        """See `Corrections.trial`."""
-        z, change = self.parts(rows)
-        start, shifts = self.logits(z), self.shifts(change)
-
-        def tried(done: Tensor) -> Tensor:
-            now = start + torch.einsum("rt,rtc->rc", done.to(shifts.dtype), shifts)
-            return now[:, None] + shifts
-
-        return tried
 
     def pieces(self, numbers: int, most: int) -> tuple[Tensor, ...]:
         """Row numbers in pieces of at most `most` numbers, `numbers` a row."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import cached_property
 
 import torch
@@ -75,23 +74,6 @@ class Corrections:
     def logits(self, rows: Tensor, done: Tensor) -> Tensor:
         """`(r, classes)` the head's answer with the turns `done` corrected."""
         return self.model.decide(self.at(rows, done)).prediction
-
-    def trial(self, rows: Tensor) -> Callable[[Tensor], Tensor]:
-        """What would each turn do next?
-
-        Returns:
-            A function from the turns done so far `(r, turns)` to `(r, turns, classes)` logits,
-            each with one more turn corrected.
-        """
-        turns = len(self.turns)
-        each = torch.eye(turns, dtype=torch.bool, device=self.y.device)
-
-        def tried(done: Tensor) -> Tensor:
-            more = done[:, None] | each
-            logits = self.logits(rows.repeat_interleave(turns), more.flatten(0, 1))
-            return logits.unflatten(0, (len(rows), turns))
-
-        return tried
 
     @cached_property
     def numbers(self) -> int:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from narrows.errors import unknown, wrong
-from narrows.measure.affine import affine
 from narrows.measure.corrections import Corrections
+from narrows.measure.trial import trials
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,18 +127,9 @@ def oracle(state: State) -> Tensor:
     It looks at the label and at the truth, so nobody can follow it: it shows what is left to
     gain. Each step tries all turns on all rows: n * turns^2 * classes operations.
     """
-    corrections = state.corrections
-    trial = (affine(corrections) or corrections).trial
     order = []
-    for rows in corrections.pieces(len(state.turns)):
-        tried, y = trial(rows), corrections.y[rows]
-        done = torch.zeros(len(rows), len(state.turns), dtype=torch.bool, device=y.device)
-        picked = []
+    for trial in trials(state.corrections):
         for _ in state.turns:
-            logits = tried(done)
-            own = logits.gather(2, y[:, None, None].expand(-1, logits.shape[1], 1)).squeeze(2)
-            gain = (own - logits.logsumexp(2)).masked_fill(done, -torch.inf)
-            picked.append(gain.argmax(1))
-            done[torch.arange(len(rows), device=y.device), picked[-1]] = True
-        order.append(torch.stack(picked, 1))
+            trial.take(trial.against().masked_fill(trial.done, torch.inf).argmin(1))
+        order.append(torch.stack(trial.taken, 1))
     return torch.cat(order)
