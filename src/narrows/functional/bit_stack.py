@@ -19,16 +19,14 @@ LOW = 2**32  # the least state
 def push(stack: Bits, states: Ints) -> Bits:
     """Put states on a stack.
 
-    Example:
-        >>> push(np.ones(2, np.uint8), np.array([2**33 + 5]))[-8:]
-        array([0, 1, 0, 1, 0, 0, 0, 1], dtype=uint8)
+    Raises:
+        FileRefused: a state below 2^32, which only a damaged stream leads to.
     """
     if states.min() < LOW:
         raise FileRefused("stream: found an impossible state, wanted a whole stream")
     extra = (states[:, None] >> np.arange(33, 48) > 0).sum(1)
-    bits = np.unpackbits(states.astype(">u8").view(np.uint8).reshape(-1, 8), axis=1)
     places = np.unpackbits(extra.astype(np.uint8)[:, None], axis=1)[:, 4:]
-    return np.concatenate([stack, bits[_below_leading(extra)], places.ravel()])
+    return np.concatenate([stack, tail_bits(states, 32 + extra), places.ravel()])
 
 
 def pop(stack: Bits, count: int) -> tuple[Bits, Ints]:
@@ -39,14 +37,10 @@ def pop(stack: Bits, count: int) -> tuple[Bits, Ints]:
     """
     places = len(stack) - 4 * count
     enough(places)
-    extra = stack[places:].reshape(-1, 4) @ np.array([8, 4, 2, 1])
-    below = _below_leading(extra)
-    rest = places - int(below.sum())
+    length = 32 + stack[places:].reshape(-1, 4) @ np.array([8, 4, 2, 1])
+    rest = places - int(length.sum())
     enough(rest)
-    bits = np.zeros((count, 64), np.uint8)
-    bits[below] = stack[rest:places]
-    bits[np.arange(count), 31 - extra] = 1
-    return stack[:rest], np.packbits(bits, axis=1).view(">u8").ravel().astype(np.int64)
+    return stack[:rest], from_tail_bits(stack[rest:places], length)
 
 
 def push_words(stack: Bits, words: Ints) -> Bits:
@@ -55,7 +49,7 @@ def push_words(stack: Bits, words: Ints) -> Bits:
 
 
 def words_of(stack: Bits) -> Ints:
-    """The stack as 16-bit words, the top one last; up to 15 bits at the bottom are left out."""
+    """A stack as 16-bit words, the top one last; up to 15 bits at the bottom are left out."""
     odd = len(stack) % 16
     return np.packbits(stack[odd:]).view(">u2").astype(np.int64)
 
@@ -67,7 +61,7 @@ def to_bytes(stack: Bits) -> bytes:
 
 
 def from_bytes(data: bytes) -> Bits:
-    """The stack in `data`.
+    """The stack that `to_bytes` wrote.
 
     Raises:
         FileRefused: no mark of the bottom in the first byte.
@@ -78,12 +72,35 @@ def from_bytes(data: bytes) -> Bits:
     return bits[bits.argmax() + 1 :]
 
 
+def tail_bits(values: Ints, length: Ints) -> Bits:
+    """The last `length` bits of each value, one value after the other.
+
+    Example:
+        >>> tail_bits(np.array([5, 2]), np.array([2, 3]))
+        array([0, 1, 0, 1, 0], dtype=uint8)
+    """
+    bits = np.unpackbits(values.astype(">i8").view(np.uint8).reshape(-1, 8), axis=1)
+    return bits[_last(length)]
+
+
+def from_tail_bits(bits: Bits, length: Ints) -> Ints:
+    """The values whose leading one is followed by these bits; 64-bit ones come out negative.
+
+    Example:
+        >>> from_tail_bits(np.array([0, 1, 0, 1, 0], np.uint8), np.array([2, 3]))
+        array([ 5, 10])
+    """
+    table = np.zeros((len(length), 64), np.uint8)
+    table[_last(length)] = bits
+    table[np.arange(len(length)), 63 - length] = 1
+    return np.packbits(table, axis=1).view(">i8").ravel().astype(np.int64)
+
+
 def enough(left: int) -> None:
     """Refuse a stream that ended too soon."""
     if left < 0:
         raise FileRefused("stream: found too few bits, wanted a whole stream")
 
 
-def _below_leading(extra: Ints) -> NDArray[np.bool_]:
-    """Which of 64 bits, the highest first, follow the leading one of each state."""
-    return np.arange(64, dtype=np.int8) >= 32 - extra.astype(np.int8)[:, None]
+def _last(length: Ints) -> NDArray[np.bool_]:
+    return np.arange(64, dtype=np.int8) >= 64 - length.astype(np.int8)[:, None]

@@ -20,13 +20,12 @@ from __future__ import annotations
 
 import zlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from narrows.errors import FileRefused, wrong, wrong_type
+from narrows.errors import FileRefused
 from narrows.functional.bit_stack import (
     LOW,
     Ints,
@@ -38,11 +37,10 @@ from narrows.functional.bit_stack import (
     to_bytes,
     words_of,
 )
+from narrows.functional.frequency_tables import Finder, Tables
 
 _LANES = (1, 64, 256, 1024, 4096)
 _PAY = 96  # bits on the stack per new lane; popping takes at most 51, and 0.1 % is to hold
-_LOOKUP = 2**24  # slots that a look-up table may have
-_Finder = tuple[int, Callable[[Ints, Ints], Ints]]
 
 
 def encode(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike | Tables) -> bytes:
@@ -121,85 +119,8 @@ def ideal_bits(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike | T
     return float(code.bits[code.ids(symbols, code.rows(table_index))].sum())
 
 
-class Tables:
-    """Frequency tables, checked and made ready once for many streams.
-
-    They are flat, with rows as wide as a power of two: an id is `row * width + symbol`.
-
-    Memory: 40 bytes an entry.
-    """
-
-    def __init__(self, tables: ArrayLike) -> None:
-        table = integers("tables", tables, 2)
-        if 0 in table.shape or (table < 0).any():
-            raise wrong("tables", "none or negative values", "frequencies >= 0")
-        sums = np.unique(table.sum(1))
-        self.slots = int(sums[0])
-        self.precision = self.slots.bit_length() - 1
-        if len(sums) > 1 or not 0 <= self.precision <= 16 or self.slots != 1 << self.precision:
-            raise wrong("tables", f"row sums {sums[:3]}", "one power of two, at most 2^16")
-        self.count, self.symbols = table.shape
-        self.width = 1 << (self.symbols - 1).bit_length()
-        table = np.pad(table, ((0, 0), (0, self.width - self.symbols)))
-        sure = table.max(1) == self.slots
-        self.certain = np.where(sure, table.argmax(1) + np.arange(self.count) * self.width, -1)
-        self.starts = np.cumsum(table, 1) - table
-        self.freq, self.start = table.ravel(), self.starts.ravel()
-        self.bits = self.precision - np.log2(np.maximum(self.freq, 1))
-
-    def rows(self, table_index: ArrayLike) -> Ints:
-        """Checked rows `(N,)`."""
-        rows = integers("table_index", table_index, 1)
-        if len(rows) and not (rows.min() >= 0 and rows.max() < self.count):
-            found = f"values in [{rows.min()}, {rows.max()}]"
-            raise wrong("table_index", found, f"rows in [0, {self.count})")
-        return rows
-
-    def ids(self, symbols: ArrayLike, rows: Ints) -> Ints:
-        """Checked ids `(N,)`."""
-        value = integers("symbols", symbols, 1)
-        if value.shape != rows.shape:
-            raise wrong("symbols", f"shape {value.shape}", f"shape {rows.shape} of table_index")
-        if len(value) and not (value.min() >= 0 and value.max() < self.symbols):
-            found = f"values in [{value.min()}, {value.max()}]"
-            raise wrong("symbols", found, f"columns in [0, {self.symbols})")
-        ids = rows * self.width + value
-        free = self.freq[ids] == 0
-        if free.any():
-            at = int(free.argmax())
-            found = f"{value[at]} under table {rows[at]}, of frequency 0"
-            raise wrong("symbols", found, "frequencies of 1 or more")
-        return ids
-
-    def finder(self, uses: int) -> _Finder:
-        """What rows are multiplied by, and a function of the products and slots that gives ids."""
-        if self.count * self.slots <= min(_LOOKUP, 32 * uses):
-            kind = np.min_scalar_type(len(self.freq))
-            table = np.repeat(np.arange(len(self.freq), dtype=kind), self.freq)
-            return self.slots, lambda base, slot: table[base + slot]
-        return self.width, self._halve
-
-    def _halve(self, base: Ints, slot: Ints) -> Ints:
-        """The last symbol that starts at or before the slot."""
-        at, step = base, self.width // 2
-        while step:
-            at = at + step * (self.start[at + step] <= slot)
-            step //= 2
-        return at
-
-
 def _ready(tables: ArrayLike | Tables) -> Tables:
     return tables if isinstance(tables, Tables) else Tables(tables)
-
-
-def integers(name: str, values: ArrayLike, ndim: int) -> Ints:
-    """An int64 array of `ndim` dimensions from a tensor, an array or a list."""
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
-    if array.size and array.dtype.kind not in "iu":
-        raise wrong_type(name, array.dtype, "integers")
-    if array.ndim != ndim:
-        raise wrong(name, f"shape {array.shape}", f"{ndim} dimensions")
-    return array.astype(np.int64, copy=False)
 
 
 def _plan(bits: NDArray[np.float64]) -> int:
@@ -269,7 +190,7 @@ def _push_one(states: Ints, freq: Ints, start: Ints, precision: int) -> Ints:
 
 
 def _pop_many(
-    states: Ints, words: Ints, code: Tables, finder: _Finder, rows: Ints, ids: Ints
+    states: Ints, words: Ints, code: Tables, finder: Finder, rows: Ints, ids: Ints
 ) -> int:
     """Pop symbols in place, into `ids`; how many words came back."""
     lanes, at, (factor, find) = len(states), len(words), finder
@@ -291,7 +212,7 @@ def _pop_many(
     return len(words) - at
 
 
-def _pop_one(states: Ints, words: Ints, code: Tables, finder: _Finder, rows: Ints, ids: Ints) -> int:
+def _pop_one(states: Ints, words: Ints, code: Tables, finder: Finder, rows: Ints, ids: Ints) -> int:
     """`_pop_many` for one lane."""
     x, at, left = int(states[0]), len(words), words.tolist()
     starts = {row: [*code.starts[row].tolist(), code.slots] for row in np.unique(rows).tolist()}

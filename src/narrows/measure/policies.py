@@ -130,6 +130,6 @@ def oracle(state: State) -> Tensor:
     order = []
     for trial in trials(state.corrections):
         for _ in state.turns:
-            trial.take(trial.against().masked_fill(trial.done, torch.inf).argmin(1))
+            trial.take(trial.against().argmin(1))
         order.append(torch.stack(trial.taken, 1))
     return torch.cat(order)

@@ -32,15 +32,16 @@ class Trial:
         self.taken: list[Tensor] = []
 
     def against(self) -> Tensor:
-        """`(r, turns)`: for each turn, corrected too, the odds against the true class.
+        """`(r, turns)`: the odds against the true class, were each turn corrected too.
 
-        Odds of one row compare with one another; they are `(1 - p) / p` on a scale of the row's.
+        They rise with `(1 - p) / p`, within a row; infinite for turns already taken.
         """
         turns = self.done.shape[1]
         more = self.done[:, None] | torch.eye(turns, dtype=torch.bool, device=self.done.device)
         logits = self.corrections.logits(self.rows.repeat_interleave(turns), more.flatten(0, 1))
         y = self.y.repeat_interleave(turns)
-        return _odds(logits, y).logsumexp(1).unflatten(0, (len(self.rows), turns))
+        odds = _odds(logits, y).logsumexp(1).unflatten(0, (len(self.rows), turns))
+        return odds.masked_fill(self.done, torch.inf)
 
     def take(self, turn: Tensor) -> None:
         """Correct one turn `(r,)` of each row."""
@@ -65,8 +66,11 @@ class AffineTrial(Trial):
         """See `Trial.against`."""
         if self.wide:
             return super().against()
-        others = (self.now - self.now.amax(1, keepdim=True)).exp()
-        return torch.bmm(self.factors, others[:, :, None]).squeeze(2)
+        # With one class only there are no others, and their largest odds are minus infinity.
+        most = self.now.amax(1, keepdim=True).clamp(min=torch.finfo(self.now.dtype).min)
+        others = (self.now - most).exp()
+        odds = torch.bmm(self.factors, others[:, :, None]).squeeze(2)
+        return odds.masked_fill(self.done, torch.inf)
 
     def take(self, turn: Tensor) -> None:
         """See `Trial.take`."""

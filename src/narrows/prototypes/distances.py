@@ -13,28 +13,30 @@ def squared_distances(points: Tensor, centres: Tensor) -> Tensor:
     """Squared Euclidean distances, by one matrix product.
 
     `|p - c|^2 = |p|^2 - 2 p.c + |c|^2` loses all digits when points lie far from the origin and
-    close together, so both are first moved by the mean of the centres, which changes no
-    distance. Half precision is computed in single precision, autocast or not.
+    close together. So both are first moved by the mean of the centres, which changes no
+    distance, and all is computed in double precision, autocast or not: a row's distances do not
+    depend on the other rows of its batch.
 
     Args:
         points: `(*batch, features)`.
         centres: `(k, features)`.
 
     Returns:
-        `(*batch, k)`, never negative.
+        `(*batch, k)`, never negative, in the precision of the points but at least single.
 
     Example:
         >>> squared_distances(torch.tensor([[1e4, 1.0]]), torch.tensor([[1e4, 0.0], [1e4, 3.0]]))
         tensor([[1., 4.]])
     """
     with torch.autocast(points.device.type, enabled=False):
-        points, centres = _at_least_single(points), _at_least_single(centres)
+        dtype = torch.promote_types(points.dtype, torch.float32)
+        points, centres = points.double(), centres.double()
         middle = centres.detach().mean(0)
         points, centres = points - middle, centres - middle
         products = points @ centres.T
         norms = points.square().sum(-1, keepdim=True) + centres.square().sum(-1)
         # Rounding can leave a tiny negative number where a point is its own centre.
-        return (norms - 2 * products).clamp_min(0)
+        return (norms - 2 * products).clamp_min(0).to(dtype)
 
 
 def cosine_distances(points: Tensor, centres: Tensor) -> Tensor:
@@ -47,9 +49,6 @@ def cosine_distances(points: Tensor, centres: Tensor) -> Tensor:
         tensor([[0., 1.]])
     """
     with torch.autocast(points.device.type, enabled=False):
-        points, centres = _at_least_single(points), _at_least_single(centres)
-        return (1 - normalize(points, dim=-1) @ normalize(centres, dim=-1).T).clamp(0, 2)
-
-
-def _at_least_single(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        dtype = torch.promote_types(points.dtype, torch.float32)
+        directions = normalize(points.double(), dim=-1), normalize(centres.double(), dim=-1)
+        return (1 - directions[0] @ directions[1].T).clamp(0, 2).to(dtype)
