@@ -14,10 +14,10 @@ from __future__ import annotations
 import sys
 
 import torch
+from prototype_update import in_turns, report
 from torch import Tensor
 
 from narrows.codes import KeyValueBottleneck
-from prototype_update import in_turns, report
 
 HEADS, PAIRS, KEY_DIM, CLASSES, BATCH, REPEATS = 256, 4096, 14, 10, 256, 7
 ROUNDING = 1e-4

@@ -14,7 +14,7 @@ from narrows.data.record import Concepts, Dataset, Examples
 from narrows.encoders import MLPEncoder
 from narrows.errors import InvalidInput
 from narrows.heads import LinearHead
-from narrows.measure.bits import BitsResult, bits
+from narrows.measure import BitsResult, bits
 from narrows.model import NarrowModel
 from narrows.reading import Reading
 
@@ -60,9 +60,9 @@ def as_data(x: torch.Tensor, y: torch.Tensor, classes: int = 2) -> Dataset:
     return Dataset("made", *parts)
 
 
-def within_the_bound(found: BitsResult) -> bool:
+def within_the_bound(found: BitsResult, fixed: int = 64) -> bool:
     ideal = found.ideal * found.rows
-    return ideal - 1e-6 <= found.value * found.rows <= ideal * 1.001 + 64
+    return ideal - 1e-6 <= found.value * found.rows <= ideal * 1.001 + fixed
 
 
 def test_one_of_eight_at_random_costs_three_bits():
@@ -161,7 +161,8 @@ def test_coded_accuracy_and_ideal_length_equal_those_by_hand(real):
     assert found.accuracy_coded == pytest.approx(accuracy, abs=1e-12)
     said = model(data.test.x).prediction.argmax(1)
     assert found.accuracy_full == float((said == data.test.y).double().mean())
-    assert within_the_bound(found)
+    # What lies outside the range of the training rows goes in a second stream.
+    assert within_the_bound(found, fixed=192)
     # A Gaussian on a fine grid of d deviations has log2(sqrt(2 pi e) / d) bits; the prior, known
     # from 4,000 rows only, costs a little more.
     gaussian = 2 * math.log2(math.sqrt(2 * math.pi * math.e) / found.step)

@@ -226,7 +226,8 @@ class CBM(Method):
             solve_head(model, written(model, train), train.y, val)
 
     def _adam(self, module: nn.Module, stage: str) -> torch.optim.AdamW:
-        return torch.optim.AdamW(module.parameters(), self.lr, weight_decay=_DECAY[stage])
+        decay = _DECAY[stage]
+        return torch.optim.AdamW(module.parameters(), self.lr, weight_decay=decay, fused=True)
 
     def _check(self) -> None:
         check_choice("mode", self.mode, MODES)

@@ -16,17 +16,19 @@ import dataclasses
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from narrows.data.record import Dataset
 from narrows.functional.coder import FactorizedCode
 from narrows.measure.grid import Grids
-from narrows.measure.rows import decide_rows, read_rows, targets
+from narrows.measure.rows import decide_rows, pieces, read_rows, targets
 from narrows.model import NarrowModel
 from narrows.reading import Reading
 
 _COARSEST = 8.0
 _HALVINGS = 20  # down to 1.5e-5 deviations, near what float32 tells apart
+_CODED = 2**22  # numbers in one stream: the coder takes some 100 bytes for each
 _MAY_COST = 0.001 + 1e-9  # of accuracy: 0.1 point, and the rounding of a share
 
 
@@ -87,14 +89,16 @@ def bits(model: NarrowModel, data: Dataset) -> BitsResult:
     grids, step = _choose(model, Grids.fit(train), val, targets(model, data.val))
     code = FactorizedCode.fit(grids.symbols(train))
     sent = grids.symbols(test)
-    stream = code.encode(sent)
-    received = code.decode(stream, len(sent))
+    streams, received = [], []
+    for rows in pieces(len(sent), sent.shape[1], _CODED):
+        streams.append(code.encode(sent[rows]))
+        received.append(code.decode(streams[-1], len(rows)))
     return BitsResult(
-        value=8 * len(stream) / len(sent),
-        ideal=code.bits(sent) / len(sent),
+        value=8 * sum(map(len, streams)) / len(sent),
+        ideal=float(code.bits(sent).mean()),
         step=step,
         accuracy_full=_accuracy(model, test, y),
-        accuracy_coded=_accuracy(model, grids.restore(received, test), y),
+        accuracy_coded=_accuracy(model, grids.restore(torch.cat(received), test), y),
         rate_bits=_rate(test),
         numbers=sent.shape[1],
         rows=len(sent),
