@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from narrows.errors import unknown, wrong, wrong_type
 from narrows.prototypes.distances import DISTANCES, cosine_distances, squared_distances
 
-_BLOCK = 8192  # rows summed in single precision before they join a double-precision total
+_BLOCK = 4096  # rows of a class summed in single precision before they join a double total
 _ROWS = 65_536  # rows at a time in predict: bounds its memory
 
 
@@ -79,7 +79,7 @@ class PrototypeMemory(nn.Module):
             found = f"{tuple(y.shape)} labels for {len(z)} embeddings"
             raise wrong("labels", found, "one label per embedding, at least one")
         seen, index, counts = _rows_of(y.to(z.device))
-        sums = _class_sums(z, index, len(seen))
+        sums = _class_sums(z, index, counts)
         return self._join(seen, sums / counts.unsqueeze(1), counts)
 
     @torch.no_grad()
@@ -236,16 +236,16 @@ def _rows_of(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return present.nonzero().flatten() + low, index, counts[present]
 
 
-def _class_sums(z: Tensor, index: Tensor, classes: int) -> Tensor:
+def _class_sums(z: Tensor, index: Tensor, counts: Tensor) -> Tensor:
     """`(classes, dim)` sums in double precision.
 
     Rows are summed by blocks in their own precision, which costs what one `index_add_` costs;
-    the short blocks keep the rounding error near that of a single number.
+    a block holds so few rows of any class that rounding stays near that of a single number.
     """
-    sums = z.new_zeros(classes, z.shape[1], dtype=torch.float64)
+    sums = z.new_zeros(len(counts), z.shape[1], dtype=torch.float64)
     wide = torch.promote_types(z.dtype, torch.float32)
-    part = z.new_zeros(classes, z.shape[1], dtype=wide)
-    rows = max(_BLOCK, 4 * classes)
+    part = torch.zeros_like(sums, dtype=wide)
+    rows = max(4 * _BLOCK, _BLOCK * len(z) // int(counts.max()))
     for block, of in zip(z.split(rows), index.split(rows), strict=True):
         sums += part.zero_().index_add_(0, of, block.to(wide))
     # One bad row spoils its class's sum, so the sums tell about all rows.
@@ -254,5 +254,5 @@ def _class_sums(z: Tensor, index: Tensor, classes: int) -> Tensor:
             raise wrong("embeddings", "NaN or infinity", "finite numbers")
         if wide == torch.float64:
             raise wrong("embeddings", "numbers whose sum overflows", "smaller numbers")
-        return _class_sums(z.double(), index, classes)
+        return _class_sums(z.double(), index, counts)
     return sums
