@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from narrows.errors import InvalidInput
-from narrows.functional.codes import ema_update, nearest_code, smoothed
+from narrows.functional.codes import code_sums, ema_start, ema_update, nearest_code
 
 
 @given(st.integers(0, 50), st.integers(1, 40), st.integers(1, 8), st.integers(0, 10_000))
@@ -52,39 +52,42 @@ def test_without_memory_the_codes_are_the_batch_means() -> None:
     source = torch.Generator().manual_seed(3)
     x = torch.randn(60, 5, generator=source, dtype=torch.float64)
     index = torch.arange(60) % 4
-    counts, sums = torch.ones(4).double(), torch.zeros(4, 5).double()
-    codes = ema_update(counts, sums, x, index, decay=0.0)
+    old = torch.randn(4, 5, generator=source, dtype=torch.float64)
+    batch = code_sums(x, index, 4)
+    codes, counts, _ = ema_update(old, *ema_start(old), batch, decay=0.0, epsilon=0.0)
     wanted = torch.stack([x[index == k].mean(0) for k in range(4)])
-    assert torch.allclose(codes, wanted, atol=1e-4)
+    assert torch.allclose(codes, wanted, atol=1e-12)
     assert counts.tolist() == [15] * 4
 
 
 @given(st.floats(0, 0.99), st.integers(1, 20))
 def test_averages_of_a_constant_stream_have_the_closed_form(decay: float, steps: int) -> None:
     x, index = torch.tensor([[3.0], [5.0]]).double(), torch.tensor([0, 1])
-    counts, sums = torch.zeros(2).double(), torch.zeros(2, 1).double()
+    codes, counts, sums = torch.zeros(2, 1).double(), torch.zeros(2).double(), torch.zeros(2, 1)
+    sums = sums.double()
     for _ in range(steps):
-        ema_update(counts, sums, x, index, decay)
+        batch = code_sums(x, index, 2)
+        codes, counts, sums = ema_update(codes, counts, sums, batch, decay)
     share = 1 - decay**steps
     assert torch.allclose(counts, torch.full((2,), share).double(), atol=1e-12)
     assert torch.allclose(sums, share * x, atol=1e-12)
 
 
-@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=20).filter(lambda v: sum(v) > 1e-3))
-def test_smoothing_keeps_the_total_and_leaves_no_zero(values: list[float]) -> None:
-    counts = torch.tensor(values, dtype=torch.float64)
-    found = smoothed(counts)
-    assert torch.allclose(found.sum(), counts.sum())
-    assert (found > 0).all()
+def test_starting_averages_give_back_the_codes() -> None:
+    old = torch.randn(3, 2, generator=torch.Generator().manual_seed(4))
+    nothing = (torch.zeros(3), torch.zeros(3, 2))
+    codes, _, _ = ema_update(old, *ema_start(old, count=7.0), nothing, decay=0.5)
+    assert torch.allclose(codes, old, atol=1e-5)
 
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(InvalidInput, match="codebook"):
         nearest_code(torch.zeros(2, 3), torch.zeros(0, 3))
-    with pytest.raises(InvalidInput, match=r"x: found shape \(2, 3\), wanted shape \(n, 4\)"):
+    with pytest.raises(InvalidInput, match="codebook: found shape"):
         nearest_code(torch.zeros(2, 3), torch.zeros(5, 4))
+    old = torch.ones(1, 1)
     with pytest.raises(InvalidInput, match="decay"):
-        ema_update(torch.ones(1), torch.ones(1, 1), torch.ones(1, 1), torch.zeros(1).long(), 1.0)
+        ema_update(old, *ema_start(old), code_sums(old, torch.zeros(1).long(), 1), decay=1.0)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 from narrows.codes.dkvb import KeyValueCode, value_optimizer
 from narrows.codes.key_value import KeyValueBottleneck
-from narrows.codes.keys import first_keys, fit_codebook
+from narrows.codes.keys import first_keys, fit_codebooks
 from narrows.codes.selection import CodeSelection
 from narrows.codes.vector_quantizer import VectorQuantizer
 
@@ -12,6 +12,6 @@ __all__ = [
     "KeyValueCode",
     "VectorQuantizer",
     "first_keys",
-    "fit_codebook",
+    "fit_codebooks",
     "value_optimizer",
 ]

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding, normalize
 
 from narrows import distributed
-from narrows.codes.keys import first_keys, fit_codebook
+from narrows.codes.keys import first_keys, fit_codebooks
 from narrows.codes.selection import CodeSelection
 from narrows.errors import wrong
 from narrows.functional.codes import nearest_code
@@ -15,7 +15,8 @@ from narrows.reading import Reading
 
 SPLITS = ("random", "chunks")
 _KEY_DIM = 32
-_ROWS = 65_536  # rows at a time: bounds the memory of a search
+_ROWS = 4096  # rows at a time: bounds the memory of their views
+_SEEDS = 4096  # rows at most among which the first keys are looked for
 
 
 class KeyValueBottleneck(CodeSelection):
@@ -84,13 +85,12 @@ class KeyValueBottleneck(CodeSelection):
         self.register_buffer("fitted", torch.tensor(False))
         self.values = nn.Parameter(torch.zeros(heads, pairs, value_dim))
 
-    def views(self, h: Tensor, head: int) -> Tensor:
-        """What one head sees of `(n, features)`: `(n, key_dim)`, without gradient."""
-        at = slice(head * self.key_dim, (head + 1) * self.key_dim)
+    def views(self, h: Tensor) -> Tensor:
+        """What the heads see of `(n, features)`: `(heads, n, key_dim)`, without gradient."""
         h = h.detach().to(self.keys.dtype)
-        if self.split == "chunks":
-            return h[:, at]
-        return h @ self.projections[:, at]
+        with torch.autocast(h.device.type, enabled=False):  # half precision picks wrong keys
+            seen = h if self.split == "chunks" else h @ self.projections
+        return seen.unflatten(-1, (self.heads, self.key_dim)).transpose(0, 1)
 
     @torch.no_grad()
     def fit_keys(
@@ -103,17 +103,18 @@ class KeyValueBottleneck(CodeSelection):
         init: str = "random",
         source: torch.Generator,
     ) -> KeyValueBottleneck:
-        """Place the keys by vector quantisation of unlabelled features, head by head.
+        """Place the keys by vector quantisation of unlabelled features.
 
-        Another data set's features serve as well. Usage counts start anew.
+        Another data set's features serve as well. Usage counts start anew. With several
+        processes each must pass the same rows and an equal source.
 
         Args:
             h: `(n, features)`.
             epochs: passes with moving averages; 0 keeps the first keys.
             batch_size: rows a step.
             decay: of the moving averages; 0 takes each batch's own means.
-            init: see `keys.first_keys`.
-            source: of randomness.
+            init: `random` or `kmeans++` rows, see `keys.first_keys`.
+            source: of randomness, on the CPU.
         """
         h = self._flat(h)
         if not len(h) or not h.isfinite().all():
@@ -121,16 +122,20 @@ class KeyValueBottleneck(CodeSelection):
         if epochs < 0 or batch_size < 1 or not 0 <= decay < 1:
             found = f"{epochs}, {batch_size}, {decay}"
             raise wrong("epochs, batch_size, decay", found, ">= 0, >= 1 and in [0, 1)")
-        fitted = []
-        for head in range(self.heads):
-            u = self.views(h, head)
-            start = first_keys(u, self.codes, init, source)
-            fitted.append(
-                fit_codebook(
-                    u, start, epochs=epochs, batch_size=batch_size, decay=decay, source=source
-                )
-            )
-        return self.set_keys(torch.stack(fitted))
+        seed = int(torch.randint(2**62, (1,), generator=source))
+        source = torch.Generator(h.device).manual_seed(seed)
+        some = torch.randperm(len(h), generator=source, device=h.device)
+        start = first_keys(self.views(h[some[: max(self.codes, _SEEDS)]]), self.codes, init, source)
+        fitted = fit_codebooks(
+            lambda rows: self.views(h[rows]),
+            len(h),
+            start,
+            epochs=epochs,
+            batch_size=batch_size,
+            decay=decay,
+            source=source,
+        )
+        return self.set_keys(fitted)
 
     @torch.no_grad()
     def set_keys(self, keys: Tensor) -> KeyValueBottleneck:
@@ -150,13 +155,12 @@ class KeyValueBottleneck(CodeSelection):
         """
         if not self.fitted:
             raise wrong("keys", "none yet", "keys: call fit_keys(h) or set_keys(keys) first")
-        flat = self._flat(h)
+        numbers = self._search(self._flat(h), None if self.training else self.usage > 0)
+        numbers = numbers.view(*h.shape[:-1], self.heads)
         if self.training:
-            numbers = self._search(flat, None)
             self.count(numbers)
-            return self.select(numbers.view(*h.shape[:-1], self.heads))
-        numbers = self._search(flat, self.usage > 0)
-        return self.select(numbers.view(*h.shape[:-1], self.heads), (self.usage > 0).any(1))
+            return self.select(numbers)
+        return self.select(numbers.clamp(min=0), numbers >= 0)
 
     @torch.no_grad()
     def count(self, numbers: Tensor) -> None:
@@ -187,25 +191,9 @@ class KeyValueBottleneck(CodeSelection):
 
     @torch.no_grad()
     def _search(self, h: Tensor, usable: Tensor | None) -> Tensor:
-        with torch.autocast(h.device.type, enabled=False):  # half precision picks wrong keys
-            return self._search_in_full(h, usable)
-
-    def _search_in_full(self, h: Tensor, usable: Tensor | None) -> Tensor:
-        numbers = torch.zeros(len(h), self.heads, dtype=torch.int64, device=h.device)
-        everyone = usable is None or bool(usable.all())
-        for head in range(self.heads):
-            keys = self.keys[head]
-            open_ = None if everyone or usable is None else usable[head].nonzero().flatten()
-            if open_ is not None and not len(open_):
-                continue
-            for rows in range(0, len(h), _ROWS):
-                part = slice(rows, rows + _ROWS)
-                views = self.views(h[part], head)
-                if open_ is None:
-                    numbers[part, head] = nearest_code(views, keys)
-                else:
-                    numbers[part, head] = open_[nearest_code(views, keys[open_])]
-        return numbers
+        """`(n, heads)` nearest usable keys, -1 where a head has none."""
+        parts = [nearest_code(self.views(part), self.keys, usable).T for part in h.split(_ROWS)]
+        return torch.cat(parts)
 
     def _flat(self, h: Tensor) -> Tensor:
         if h.ndim < 1 or h.shape[-1] != self.features:

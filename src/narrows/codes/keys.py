@@ -1,56 +1,70 @@
-"""Keys without labels: vector quantisation of one head's inputs by moving averages."""
+"""Keys without labels: vector quantisation of what the heads see, by moving averages.
+
+    n_j <- g n_j + (1 - g) count_j,   m_j <- g m_j + (1 - g) sum,   key_j = m_j / n_j
+
+(van den Oord, Vinyals, Kavukcuoglu, 2017, appendix A.1; Träuble et al., 2023). The averages start
+at `m = n k`, so that the first steps refine the given keys and do not overwrite them.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from narrows.errors import wrong
-from narrows.functional.codes import ema_update, nearest_code
+from narrows.functional.codes import code_sums, ema_start, ema_update, nearest_code, replace_dead
 
-INITS = ("kmeans++", "random")
-_DEAD = 0.1  # share of an even division below which a key is moved
+INITS = ("random", "kmeans++")
+_DEAD = 0.1  # share of an even division below which a key is moved to a random row
 
 
 def first_keys(u: Tensor, pairs: int, init: str, source: torch.Generator) -> Tensor:
-    """Starting keys among the rows of `u`.
+    """Starting keys among the rows of each head; where rows run out, rows are taken again.
 
     Args:
-        u: `(n, key_dim)` rows.
-        pairs: how many keys; where there are fewer rows, rows are taken again.
-        init: `random` rows, or `kmeans++`, which draws each next row with probability
-            proportional to the squared distance to the keys so far (Arthur, Vassilvitskii, 2007).
-        source: of randomness.
+        u: `(heads, n, key_dim)`.
+        pairs: how many keys a head has.
+        init: `random` rows, the same for all heads; or `kmeans++`, which draws each next row of
+            a head with probability proportional to the squared distance to its keys so far
+            (Arthur, Vassilvitskii, 2007).
+        source: of randomness, on the device of u.
 
     Returns:
-        `(pairs, key_dim)`.
+        `(heads, pairs, key_dim)`.
 
     Example:
-        >>> u = torch.tensor([[0.0], [0.0], [9.0]])
-        >>> first_keys(u, 2, "kmeans++", torch.Generator().manual_seed(0)).sort(0).values
-        tensor([[0.],
-                [9.]])
+        >>> u = torch.tensor([[[0.0], [0.0], [9.0]]])
+        >>> first_keys(u, 2, "kmeans++", torch.Generator().manual_seed(0)).sort(1).values
+        tensor([[[0.],
+                 [9.]]])
     """
     if init not in INITS:
         raise wrong("init", repr(init), "one of " + ", ".join(map(repr, INITS)))
+    heads, n, _ = u.shape
     if init == "random":
-        rounds = [torch.randperm(len(u), generator=source) for _ in range(-(-pairs // len(u)))]
-        return u[torch.cat(rounds)[:pairs].to(u.device)]
-    chosen = int(torch.randint(len(u), (1,), generator=source))
-    keys = [u[chosen]]
-    nearest = (u - u[chosen]).square().sum(1)
-    for draw in torch.rand(pairs - 1, generator=source, dtype=torch.float64).tolist():
-        # Inverse of the cumulative weights; where every row is a key already, any row will do.
-        weights = nearest.double().cumsum(0)
-        mark = torch.tensor([draw], dtype=torch.float64, device=u.device) * weights[-1]
-        chosen = int(torch.searchsorted(weights, mark, right=True).clamp(max=len(u) - 1))
-        keys.append(u[chosen])
-        nearest = nearest.minimum((u - u[chosen]).square().sum(1))
-    return torch.stack(keys)
+        rounds = -(-pairs // n)
+        order = torch.rand(rounds, n, generator=source, device=u.device).argsort(1).flatten()
+        return u[:, order[:pairs]]
+    draws = torch.rand(pairs, heads, 1, generator=source, device=u.device, dtype=torch.float64)
+    every = torch.arange(heads, device=u.device)
+    weights = torch.ones(heads, n, device=u.device, dtype=torch.float64)
+    keys: list[Tensor] = []
+    for draw in draws:
+        # Inverse of the cumulative weights; where every row is a key already, the last will do.
+        cumulated = weights.cumsum(1)
+        chosen = torch.searchsorted(cumulated, draw * cumulated[:, -1:], right=True)
+        key = u[every, chosen[:, 0].clamp(max=n - 1)].unsqueeze(1)
+        gaps = (u - key).square().sum(2).double()
+        weights = gaps if not keys else weights.minimum(gaps)
+        keys.append(key)
+    return torch.cat(keys, 1)
 
 
-def fit_codebook(
-    u: Tensor,
+def fit_codebooks(
+    views: Callable[[Tensor], Tensor],
+    rows: int,
     keys: Tensor,
     *,
     epochs: int,
@@ -58,32 +72,30 @@ def fit_codebook(
     decay: float,
     source: torch.Generator,
 ) -> Tensor:
-    """Move keys to where the rows are: `n <- g n + (1 - g) count, m <- g m + (1 - g) sum`.
+    """Move the keys of all heads to where the rows are.
 
-    A key is `m / n` (van den Oord, Vinyals, Kavukcuoglu, 2017, appendix). The averages start at
-    `m = n k`, so the first steps refine the given keys and do not overwrite them. A key hit
-    less than a tenth as often as in an even division is moved to a random row of the batch.
+    A key hit less than a tenth as often as in an even division moves to a random row of the
+    batch.
 
     Args:
-        u: `(n, key_dim)` rows.
-        keys: `(pairs, key_dim)` to start from.
+        views: from row numbers `(b,)` to what the heads see of them, `(heads, b, key_dim)`.
+        rows: how many there are.
+        keys: `(heads, pairs, key_dim)` to start from.
         epochs: passes over the rows in a random order.
         batch_size: rows a step.
-        decay: g.
-        source: of randomness.
+        decay: g; 0 takes the means of each batch.
+        source: of randomness, on the device of the keys.
 
     Returns:
-        `(pairs, key_dim)`.
+        `(heads, pairs, key_dim)`.
     """
-    even = min(batch_size, len(u)) / len(keys)
-    counts = torch.full((len(keys),), even, dtype=u.dtype, device=u.device)
-    sums = keys * even
+    pairs = keys.shape[1]
+    even = min(batch_size, rows) / pairs
+    counts, sums = ema_start(keys, even)
     for _ in range(epochs):
-        for rows in torch.randperm(len(u), generator=source).split(batch_size):
-            batch = u[rows.to(u.device)]
-            keys = ema_update(counts, sums, batch, nearest_code(batch, keys), decay)
-            dead = (counts < _DEAD * even).nonzero().flatten()
-            fresh = torch.randint(len(batch), (len(dead),), generator=source)
-            keys[dead] = batch[fresh.to(u.device)]
-            counts[dead], sums[dead] = even, keys[dead] * even
+        for part in torch.randperm(rows, generator=source, device=keys.device).split(batch_size):
+            u = views(part)
+            found = code_sums(u, nearest_code(u, keys), pairs)
+            keys, counts, sums = ema_update(keys, counts, sums, found, decay)
+            keys, counts, sums, _ = replace_dead(keys, counts, sums, u, _DEAD * even, source)
     return keys

@@ -25,11 +25,10 @@ from narrows import distributed
 from narrows.codes.keys import first_keys
 from narrows.codes.selection import CodeSelection
 from narrows.errors import wrong
-from narrows.functional.codes import nearest_code
+from narrows.functional.codes import code_sums, ema_update, nearest_code, replace_dead
 from narrows.reading import Reading
-from narrows.train import generator
+from narrows.train import stream
 
-_SMOOTH = 1e-5  # Laplace smoothing of the counts
 _DEAD = 0.1  # share of an even division below which a code is moved
 
 
@@ -123,35 +122,41 @@ class VectorQuantizer(CodeSelection):
 
     @torch.no_grad()
     def _nearest(self, h: Tensor) -> Tensor:
-        flat = h.detach().reshape(-1, self.width).to(self.codebook.dtype)
-        with torch.autocast(h.device.type, enabled=False):  # half precision picks wrong codes
-            return nearest_code(flat, self.codebook).view(h.shape[:-1])
+        flat = h.reshape(-1, self.width).to(self.codebook.dtype)
+        return nearest_code(flat, self.codebook).view(h.shape[:-1])
 
     @torch.no_grad()
     def _move(self, h: Tensor, index: Tensor) -> None:
-        flat, index = h.detach().reshape(-1, self.width).to(self.sums), index.flatten()
-        count = distributed.total(index.bincount(minlength=self.codes).to(self.counts))
-        total = distributed.total(torch.zeros_like(self.sums).index_add_(0, index, flat))
-        self.counts.lerp_(count, 1 - self.decay)
-        self.sums.lerp_(total, 1 - self.decay)
-        whole = self.counts.sum()
-        smooth = (self.counts + _SMOOTH) / (whole + self.codes * _SMOOTH) * whole
-        self.codebook.copy_(self.sums / smooth.unsqueeze(1))
+        """One step of the moving averages over the joined batch."""
+        flat = h.reshape(-1, self.width).to(self.sums)
+        count, total = code_sums(flat, index.flatten(), self.codes)
+        found = (distributed.total(count), distributed.total(total))
+        self._set(*ema_update(self.codebook, self.counts, self.sums, found, self.decay))
         self.steps += 1
 
     @torch.no_grad()
     def _revive(self, h: Tensor) -> None:
         """Move dead codes to inputs of this batch, the same ones on every rank."""
-        flat = h.detach().reshape(-1, self.width).to(self.sums)
+        flat = h.reshape(-1, self.width).to(self.sums)
         if not len(flat) or not flat.isfinite().all():
             raise wrong("h", f"shape {tuple(h.shape)}", "finite numbers, at least one vector")
-        even = float(distributed.total(torch.tensor(float(len(flat))))) / self.codes
-        dead = (self.counts < _DEAD * even).nonzero().flatten()
-        if not len(dead):
+        joined = distributed.total(torch.tensor(float(len(flat)), device=flat.device))
+        threshold = _DEAD * float(joined) / self.codes
+        dead = int((self.counts < threshold).sum())
+        if not dead:
             return
-        source = generator(self.seed, "dead codes", int(self.steps))
-        moved = first_keys(flat, len(dead), "random", source)
-        # The ranks take turns to give an input, so that all end with the same code book.
-        turn = torch.arange(len(dead), device=flat.device) % distributed.size()
-        moved = distributed.total(moved * (turn == distributed.rank()).unsqueeze(1))
-        self.codebook[dead], self.counts[dead], self.sums[dead] = moved, even, moved * even
+        source = torch.Generator(flat.device).manual_seed(
+            stream(self.seed, "dead codes", int(self.steps))
+        )
+        if distributed.size() > 1:
+            # The ranks take turns to offer an input, so that all end with the same code book.
+            turn = torch.arange(dead, device=flat.device) % distributed.size()
+            own = first_keys(flat[None], dead, "random", source)[0]
+            flat = distributed.total(own * (turn == distributed.rank()).unsqueeze(1))
+        moved = replace_dead(self.codebook, self.counts, self.sums, flat, threshold, source)
+        self._set(*moved[:3])
+
+    def _set(self, codebook: Tensor, counts: Tensor, sums: Tensor) -> None:
+        self.codebook.copy_(codebook)
+        self.counts.copy_(counts)
+        self.sums.copy_(sums)

@@ -94,7 +94,8 @@ def code_sums(x: Tensor, indices: Tensor, codes: int) -> tuple[Tensor, Tensor]:
         InvalidInput: indices of another shape or range.
 
     Example:
-        >>> counts, sums = code_sums(torch.tensor([[1.0], [2.0], [5.0]]), torch.tensor([0, 0, 2]), 3)
+        >>> x = torch.tensor([[1.0], [2.0], [5.0]])
+        >>> counts, sums = code_sums(x, torch.tensor([0, 0, 2]), codes=3)
         >>> counts.tolist(), sums.flatten().tolist()
         ([2.0, 0.0, 1.0], [3.0, 0.0, 5.0])
     """

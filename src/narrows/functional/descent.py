@@ -21,7 +21,7 @@ from torch import Tensor
 
 from narrows.functional.lbfgs import Memory
 
-_MEMORY = 10
+_MEMORY = 20
 _SINGLE = 1e-5  # the share of the gradient left by float32, which float64 then takes on
 _SLACK = 0.1  # the line search ends where the slope along the line has fallen to this share
 
@@ -84,7 +84,7 @@ def minimise(
     The first digits are found in float32, the others in float64 from there. Problems that are
     done leave the matrix products.
 
-    Memory: `x` once more in float32, `28 k P` and about `8 k N` numbers.
+    Memory: `x` once more in float32, `46 k P` and about `8 k N` numbers.
 
     Args:
         x: `(N, P)` float64 design.

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from narrows.errors import wrong, wrong_type
 from narrows.functional.descent import bound_inverse, minimise
+from narrows.functional.design import Design
 
 _BLOCK = 2**24  # activations of one block of concepts: 128 MB an array, about eight arrays
 
@@ -84,23 +85,25 @@ def fit_logistic(
         (torch.Size([1, 1]), [True])
     """
     _check(x, l2, tol, max_iter)
-    weight, positive, constant = _labels(targets, len(x), pos_weight)
-    share = (positive.sum(1) / weight.sum(1).clamp(min=1e-300)).clamp(0, 1)
-    design = _Design(x, fit_intercept, l2)
-    w = x.new_zeros(len(weight), design.x.shape[1], dtype=torch.float64)
-    norm, met = w.new_zeros(len(w)), torch.ones_like(constant)
-    iterations = 0
-    solve = ~constant if fit_intercept else torch.ones_like(constant)
-    if fit_intercept:
-        doubtful = (positive.sum(1) + 0.5) / (weight.sum(1) + 1)
-        w[:, -1] = torch.where((share > 0) & (share < 1), share, doubtful).logit() / design.one
-    inverse = bound_inverse(design.x, 0.25, design.ridge) if solve.any() else w
-    for rows in solve.nonzero().flatten().split(max(1, _BLOCK // len(x))):
-        loss = _Binary(weight[rows], positive[rows])
-        found = minimise(design.x, loss, w[rows], design.ridge, inverse, tol, max_iter)
-        w[rows], norm[rows], met[rows] = found.w, found.norm, found.met
-        iterations = max(iterations, found.steps)
-    return Solved(*design.unpack(w, x.dtype), norm, met, constant, iterations)
+    factor = _checked_factor(targets, len(x), pos_weight)
+    design = Design(x, fit_intercept, l2)
+    inverse = bound_inverse(design.x, 0.25, design.ridge)
+    concepts = torch.arange(targets.shape[1], device=x.device)
+    blocks = []
+    for part in concepts.split(max(1, _BLOCK // len(x))):
+        loss, constant = _binary(targets[:, part], factor[part])
+        start = _start(loss, design, fit_intercept)
+        moving = ~constant if fit_intercept else torch.ones_like(constant)
+        found = minimise(
+            design.x, loss.keep(moving), start[moving], design.ridge, inverse, tol, max_iter
+        )
+        start[moving] = found.w
+        norm = start.new_zeros(len(part)).masked_scatter(moving, found.norm)
+        met = torch.ones_like(moving).masked_scatter(moving, found.met)
+        blocks.append((start, norm, met, constant, found.steps))
+    w, norm, met, constant = (torch.cat(parts) for parts in list(zip(*blocks, strict=True))[:4])
+    weight, bias = design.unpack(w, x.dtype)
+    return Solved(weight, bias, norm, met, constant, max(block[4] for block in blocks))
 
 
 def fit_softmax(
@@ -146,7 +149,7 @@ def fit_softmax(
     counts = torch.bincount(y, minlength=n_classes)
     seen = counts > 0
     rows = seen.nonzero().flatten()
-    design = _Design(x, fit_intercept, l2)
+    design = Design(x, fit_intercept, l2)
     w = x.new_zeros(len(rows), design.x.shape[1], dtype=torch.float64)
     if fit_intercept:
         w[:, -1] = _centred(counts[rows].double().log()) / design.one
@@ -220,40 +223,6 @@ class _Softmax:
         return self
 
 
-class _Design:
-    """The inputs as the solver wants them, and the way back.
-
-    With an intercept the inputs are centred, which changes nothing but the numerics. Features
-    in excess of examples are rotated away: the optimum lies in the span of the examples.
-    """
-
-    def __init__(self, x: Tensor, fit_intercept: bool, l2: float) -> None:
-        x = x.double()
-        self.mean = x.mean(0) if fit_intercept else None
-        x = x if self.mean is None else x - self.mean
-        self.rotation = None
-        if x.shape[1] > len(x):
-            self.rotation, triangle = torch.linalg.qr(x.T)
-            x = triangle.T
-        ridge = x.new_full((x.shape[1],), l2)
-        if self.mean is not None:
-            # As long as the mean, so that a small gradient is small without centring too.
-            self.one = max(1.0, float(self.mean.norm()))
-            x = torch.cat([x, x.new_full((len(x), 1), self.one)], 1)
-            ridge = torch.cat([ridge, ridge.new_zeros(1)])
-        self.x, self.ridge = x, ridge
-
-    def unpack(self, w: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Weight and bias of the original inputs, float32 at least."""
-        weight = w if self.mean is None else w[:, :-1]
-        weight = weight if self.rotation is None else weight @ self.rotation.T
-        bias = w.new_zeros(len(w))
-        if self.mean is not None:
-            bias = self.one * w[:, -1] - weight @ self.mean
-        dtype = torch.promote_types(dtype, torch.float32)
-        return weight.to(dtype), bias.to(dtype)
-
-
 def _dot(a: Tensor, b: Tensor) -> Tensor:
     """Products of rows, `(k, 1)`, without a table of all products."""
     return (a[:, None] @ b[:, :, None])[:, :, 0]
@@ -263,27 +232,41 @@ def _centred(bias: Tensor) -> Tensor:
     return bias - bias.mean()
 
 
-def _labels(targets: Tensor, n: int, pos_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Factors `a` and `c` of the loss, `(K, N)` float64, and which concepts are constant."""
-    if targets.ndim != 2 or len(targets) != n:
-        raise wrong("targets", f"shape {tuple(targets.shape)}", f"shape ({n}, concepts)")
+def _checked_factor(targets: Tensor, n: int, pos_weight: Tensor | None) -> Tensor:
+    """Factors of the positive terms, `(K,)` float64."""
+    if targets.ndim != 2 or len(targets) != n or not targets.shape[1]:
+        raise wrong("targets", f"shape {tuple(targets.shape)}", f"shape ({n}, concepts >= 1)")
+    known = targets[~targets.isnan()]
+    if known.numel() and not (known.min() >= 0 and known.max() <= 1):
+        found = f"values in [{float(known.min())}, {float(known.max())}]"
+        raise wrong("targets", found, "values in [0, 1], NaN where unknown")
+    if pos_weight is None:
+        return torch.ones(targets.shape[1], dtype=torch.float64, device=targets.device)
+    if pos_weight.shape != targets.shape[1:]:
+        shape = tuple(pos_weight.shape)
+        raise wrong("pos_weight", f"shape {shape}", f"shape {tuple(targets.shape[1:])}")
+    if not ((pos_weight > 0) & pos_weight.isfinite()).all():
+        raise wrong("pos_weight", pos_weight.tolist(), "finite numbers above 0")
+    return pos_weight.double()
+
+
+def _binary(targets: Tensor, factor: Tensor) -> tuple[_Binary, Tensor]:
+    """The loss of targets `(N, k)`, and which concepts are constant."""
     t = targets.double().T
     known = ~t.isnan()
     low, high = torch.where(known, t, 1.0).amin(1), torch.where(known, t, 0.0).amax(1)
-    if not ((low >= 0) & (high <= 1)).all():
-        found = f"values in [{float(low.min())}, {float(high.max())}]"
-        raise wrong("targets", found, "values in [0, 1], NaN where unknown")
-    factor = torch.ones_like(low)
-    if pos_weight is not None:
-        if pos_weight.shape != factor.shape:
-            shape = tuple(pos_weight.shape)
-            raise wrong("pos_weight", f"shape {shape}", f"shape ({len(factor)},)")
-        factor = pos_weight.to(factor)
-        if not ((factor > 0) & factor.isfinite()).all():
-            raise wrong("pos_weight", pos_weight.tolist(), "finite numbers above 0")
     positive = torch.where(known, factor[:, None] * t, 0.0)
-    weight = torch.where(known, positive + 1 - t, 0.0)
-    return weight, positive, low >= high
+    return _Binary(torch.where(known, positive + 1 - t, 0.0), positive), low >= high
+
+
+def _start(loss: _Binary, design: Design, fit_intercept: bool) -> Tensor:
+    """Zero weights and the best constants, `(k, P)`."""
+    w = design.x.new_zeros(len(loss.weight), design.x.shape[1])
+    if fit_intercept:
+        positive, total = loss.positive.sum(1), loss.weight.sum(1)
+        doubt = torch.where((positive > 0) & (positive < total), 0.0, 1.0)
+        w[:, -1] = ((positive + doubt / 2) / (total + doubt)).logit() / design.one
+    return w
 
 
 def _check(x: Tensor, l2: float, tol: float, max_iter: int) -> None:
