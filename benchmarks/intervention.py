@@ -103,10 +103,11 @@ def row_by_row(model: NarrowModel, rows: Examples) -> list[list[float]]:
     return curves
 
 
-def seconds(call: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+def timed(call: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
+    """What a call gives, its seconds, and its seconds of processor time."""
+    start, busy = time.perf_counter(), time.process_time()
+    found = call()
+    return found, (time.perf_counter() - start, time.process_time() - busy)
 
 
 def spread(times: list[float]) -> dict[str, float]:
@@ -120,26 +121,31 @@ def main() -> None:
     accuracy = ours.accuracy.tolist()
     loops = {"head per step": head_per_step, "row by row": row_by_row}
     load = [os.getloadavg()[0]]
-    taken: dict[str, list[float]] = {"narrows": [], **{name: [] for name in loops}}
+    taken: dict[str, list[tuple[float, float]]] = {"narrows": [], **{name: [] for name in loops}}
     for name, loop in loops.items():
-        start = time.perf_counter()
-        curves = loop(model, rows)
-        taken[name].append(time.perf_counter() - start)
+        curves, times = timed(lambda loop=loop: loop(model, rows))
         assert curves == accuracy, f"{name}: accuracies differ"
-        taken["narrows"] += [
-            seconds(lambda: intervention_curve(model, rows, "random", ORDERS))
-            for _ in range(REPEATS)
-        ]
+        taken[name].append(times)
+        for _ in range(REPEATS):
+            again, times = timed(lambda: intervention_curve(model, rows, "random", ORDERS))
+            assert torch.equal(again.accuracy, ours.accuracy)
+            taken["narrows"].append(times)
     load.append(os.getloadavg()[0])
-    ratios = {name: taken[name][0] / statistics.median(taken["narrows"]) for name in loops}
+    wall = {name: [t for t, _ in times] for name, times in taken.items()}
+    busy = {name: [t for _, t in times] for name, times in taken.items()}
     result = {
         "size": {"concepts": CONCEPTS, "rows": ROWS, "classes": CLASSES, "orders": ORDERS},
         "points": ORDERS * (CONCEPTS + 1),
         "accuracies equal at every point": True,
         "accuracy": {"none": ours.at(0), "ten": ours.at(10), "all": ours.at(CONCEPTS)},
-        "seconds": {name: spread(times) for name, times in taken.items()},
+        "seconds": {name: spread(times) for name, times in wall.items()},
+        "processor seconds": {name: spread(times) for name, times in busy.items()},
         "runs": {name: len(times) for name, times in taken.items()},
-        "times as fast as": ratios,
+        "times as fast": {
+            f"{name}, {what}": statistics.median(times[name]) / statistics.median(times["narrows"])
+            for what, times in (("wall", wall), ("processor", busy))
+            for name in loops
+        },
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "load average before and after": load,

@@ -121,7 +121,9 @@ class FactorizedCode:
             bits = np.unpackbits(np.frombuffer(plain, np.uint8))
             distance = from_tail_bits(bits[: (kinds // 2).sum()], kinds // 2)
         symbols = decode(rest, self._columns(n_rows), self._tables)
-        return torch.from_numpy(self._join(symbols.reshape(n_rows, -1), kinds, distance))
+        return torch.from_numpy(
+            self._join(symbols.reshape(n_rows, len(self.offset)), kinds, distance)
+        )
 
     def bits(self, values: ArrayLike) -> Tensor:
         """The ideal bits of each row of `(N, n)`, `(N,)` float64.

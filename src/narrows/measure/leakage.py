@@ -32,6 +32,7 @@ from narrows.measure.rows import evaluating, matched, read_rows
 from narrows.model import NarrowModel
 
 _ROUNDING = 1e-9  # variances below this share of the largest are rounding of float32 scores
+_TOLERANCE = 1e-4  # of the gradient: accuracies settle long before
 _L2 = 1e-4  # per row: enough to keep a separable problem finite
 
 
@@ -161,7 +162,7 @@ def _judge(soft: Tensor, train: Examples, test_soft: Tensor, test: Examples) -> 
     classes, y = len(train.classes), test.y.cpu()
     mean, directions = _whitening(soft)
     z, test_z = (soft - mean) @ directions, (test_soft - mean) @ directions
-    head = fit_softmax(z, train.y.cpu(), classes, l2=_L2 * len(z))
+    head = fit_softmax(z, train.y.cpu(), classes, l2=_L2 * len(z), tol=_TOLERANCE)
     logits = test_z @ head.weight.T + head.bias
     nats = torch.nn.functional.cross_entropy(logits, y)
     share = y.bincount(minlength=classes).double() / len(y)
