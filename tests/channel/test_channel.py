@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -43,6 +43,7 @@ symbols = arrays.arrays(
 )
 
 
+@settings(deadline=None)
 @given(symbols)
 def test_any_whole_numbers_come_back_from_the_stream(units: np.ndarray) -> None:
     layer = ready()
@@ -117,12 +118,49 @@ def test_a_stream_for_other_tables_is_refused_or_differs() -> None:
         ready(units=5).unpack(sent)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"batch": torch.tensor([-1])},
+        {"batch": torch.tensor([5])},
+        {"batch": torch.tensor([2, 2, 2**30])},
+        {"batch": torch.tensor([2**62])},
+        {"batch": torch.tensor(4)},
+        {"batch": torch.tensor([4.0])},
+        {"stream": torch.tensor([300, 1, 2])},
+        {"stream": torch.tensor([0.5])},
+        {"stream": torch.zeros(0, dtype=torch.uint8)},
+        {"stream": torch.zeros(2, 2, dtype=torch.uint8)},
+    ],
+    ids=str,
+)
+def test_crafted_messages_are_refused(changes: dict[str, torch.Tensor]) -> None:
+    layer = ready()
+    sent = dict(layer.pack(Reading(torch.ones(4, 3)))) | changes
+    with pytest.raises(FileRefused):
+        layer.unpack(sent)
+
+
 def test_fractions_are_refused_by_name() -> None:
     layer = ready()
     reading = layer.read(torch.zeros(2, 4))
     with pytest.raises(InvalidInput, match=r"known\['s1'\]: found a fraction, wanted whole"):
         layer.condition(reading, {"s1": 0.5})
-    assert layer.condition(reading, {"s1": 7.0}).units[:, 1].eq(7).all()
+    with pytest.raises(InvalidInput, match=r"known\['s2'\]: found a number beyond"):
+        layer.condition(reading, {"s2": -(2.0**21)})
+
+
+def test_a_correction_is_written_priced_and_sent() -> None:
+    layer = ready()
+    reading = layer.read(torch.zeros(2, 4))
+    corrected = layer.condition(reading, {"s1": 7.0})
+    assert corrected.units[:, 1].eq(7).all()
+    assert torch.equal(corrected.units[:, ::2], reading.units[:, ::2])
+    assert (corrected.rate > reading.rate).all()  # 7 is farther from the centre
+    sent = layer.unpack(layer.pack(corrected))
+    assert torch.equal(sent.units, corrected.units)
+    assert torch.equal(sent.rate, corrected.rate)
+    assert torch.equal(layer.write(sent), layer.write(corrected))
 
 
 def test_training_noise_is_uniform_and_evaluation_has_none() -> None:

@@ -11,21 +11,19 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from narrows.cli import app
 
 PROGRAM = [sys.executable, "-c", "from narrows.cli import main; main()"]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
-SLOW = ["--target", "label", "--set", "mode=sequential", "--set", "batch_size=2", "--epochs", "60"]
+SLOW = ["--target", "label", "--set", "mode=sequential", "--set", "batch_size=2", "--epochs", "15"]
 
 
-def program(*arguments: object, **more: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=ENVIRONMENT,
-        **more,
-    )
+def finish(*arguments: object) -> None:
+    """A command in this process, which has as many threads as the others."""
+    done = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert done.exit_code == 0, done.output
 
 
 @pytest.fixture
@@ -34,7 +32,7 @@ def table(tmp_path: Path) -> Path:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["a", "b", "concept:left", "label"])
-        for i in range(700):
+        for i in range(300):
             a, b = (i * 37 % 701) / 350 - 1, (i * 53 % 701) / 350 - 1
             writer.writerow([a, b, int(a < 0) if i % 2 else "", "yes" if a * b < 0 else "no"])
     return path
@@ -50,12 +48,27 @@ def test_help_starts_without_torch() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_a_closed_pipe_ends_the_program_quietly() -> None:
+TALK = """
+from narrows.cli import app, main, console
+@app.command()
+def talk():
+    for line in range(10_000):
+        console.say(f"line {line}")
+import sys; sys.argv = ["narrows", *sys.argv[1:]]; main()
+"""
+
+
+@pytest.mark.parametrize("command", ["talk", "--help"])
+def test_a_closed_pipe_ends_the_program_quietly(command: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
         done = subprocess.run(
-            [*PROGRAM, "list"], stdout=pipe, stderr=subprocess.PIPE, text=True, check=False
+            [sys.executable, "-c", TALK, command],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
         )
     assert done.stderr == ""
     assert done.returncode == 1
@@ -86,11 +99,9 @@ def test_a_stopped_training_resumes_to_the_same_bytes(table: Path, tmp_path: Pat
     assert process.returncode == 0, error
     assert out.splitlines()[-1].endswith("--resume")
     assert not (tmp_path / "stopped" / "metrics.json").exists()
-    resumed = program("fit", table, *SLOW, "--out", tmp_path / "stopped", "--resume")
-    assert resumed.returncode == 0, resumed.stderr
-    assert "\x1b" not in resumed.stdout + resumed.stderr
-    whole = program("fit", table, *SLOW, "--out", tmp_path / "whole")
-    assert whole.returncode == 0, whole.stderr
+    assert "\x1b" not in out + error
+    finish("fit", table, *SLOW, "--out", tmp_path / "stopped", "--resume")
+    finish("fit", table, *SLOW, "--out", tmp_path / "whole")
     for name in ("model.safetensors", "metrics.json", "log.jsonl"):
         stopped = (tmp_path / "stopped" / name).read_bytes()
         assert stopped == (tmp_path / "whole" / name).read_bytes(), name
@@ -114,3 +125,19 @@ def test_a_second_signal_ends_the_program_at_once() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
+
+
+def test_a_saved_run_is_read_by_a_process_that_has_seen_nothing_yet(
+    table: Path, tmp_path: Path
+) -> None:
+    quick = ["--set", "mode=independent", "--set", "encoder=identity"]
+    finish("fit", table, "--target", "label", *quick, "--out", tmp_path / "run")
+    done = subprocess.run(
+        [*PROGRAM, "predict", str(tmp_path / "run"), str(table), "--out", str(tmp_path / "p.csv")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len((tmp_path / "p.csv").read_text(encoding="utf-8").splitlines()) == 301

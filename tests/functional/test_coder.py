@@ -32,7 +32,8 @@ both = st.integers(1, 4).flatmap(lambda n: st.tuples(_rows(n), _rows(n)))
 def _signal(n: int = 3000, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     scale = np.array([0.4, 3.0, 40.0])
-    return np.round(rng.normal(size=(n, 3)) * scale).astype(np.int64) + [0, 100, -7]
+    place = np.array([0, 100, -7])
+    return np.round(rng.normal(size=(n, 3)) * scale).astype(np.int64) + place
 
 
 @settings(max_examples=150, deadline=None)

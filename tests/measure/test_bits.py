@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 
 import pytest
 import torch
@@ -182,6 +183,31 @@ def test_units_nobody_needs_are_dropped_and_finer_units_cost_more(real):
     assert found.step == 8
     assert found.value < 0.1
     assert bits(model, data).value > 1
+
+
+def test_where_no_step_is_fine_enough_the_finest_is_taken_and_the_loss_shows():
+    generator = torch.Generator().manual_seed(6)
+    x = (torch.rand(4000, 1, generator=generator) - 0.5) / 1000
+    x[::100] += 1e6  # rare giants set the deviation, and with it the grid
+    y = (x[:, 0] > 0).long()
+    model = plain(1)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        model.head.bias.zero_()
+    found = bits(model, as_data(x, y))
+    assert found.step == 8 / 2**20
+    assert found.accuracy_full == 1
+    assert found.accuracy_coded < 0.6
+
+
+def test_long_readings_go_in_several_streams(real, monkeypatch):
+    whole = bits(*real)
+    monkeypatch.setattr(sys.modules["narrows.measure.bits"], "_CODED", 1000)
+    parts = bits(*real)
+    # 2,000 rows of two numbers in streams of 500 rows.
+    assert 0 < (parts.value - whole.value) * whole.rows <= 3 * 192
+    assert parts.ideal == whole.ideal
+    assert parts.accuracy_coded == whole.accuracy_coded
 
 
 def test_the_encoder_may_be_anything_and_the_model_stays_as_it_was(real):

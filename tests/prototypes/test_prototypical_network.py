@@ -12,7 +12,7 @@ from torch import nn
 from narrows.data import Concepts, Dataset, Examples
 from narrows.errors import InvalidInput
 from narrows.method import from_pretrained
-from narrows.prototypes import Conv4, Prototypes
+from narrows.prototypes import Conv4, Prototypes, prototypical_network
 
 CLASSES = tuple("abcdefghij")
 # scikit-learn warns of features that never change; its means are right all the same.
@@ -21,8 +21,9 @@ CONSTANT = pytest.mark.filterwarnings("ignore:self.within_class_std_dev_")
 
 def _digits(n: int = 900) -> Dataset:
     digits = load_digits()
-    x = torch.tensor(digits.images[:n, None] / 16, dtype=torch.float32)
-    y = torch.tensor(digits.target[:n])
+    order = np.random.default_rng(0).permutation(len(digits.target))[:n]
+    x = torch.tensor(digits.images[order, None] / 16, dtype=torch.float32)
+    y = torch.tensor(digits.target[order])
     parts = [slice(0, n // 3), slice(n // 3, 2 * n // 3), slice(2 * n // 3, n)]
     return Dataset("d", *(Examples(x[p], y[p], None, CLASSES, Concepts(())) for p in parts))
 
@@ -137,6 +138,8 @@ def test_identity_features_give_the_nearest_mean_classifier() -> None:
 
 def test_images_go_through_the_papers_four_blocks_and_tables_do_not(fitted) -> None:
     assert isinstance(fitted.model_.encoder, Conv4)
+    paper = Prototypes(encoder="conv4", epochs=0).fit(_digits(60)).model_.encoder
+    assert [c.out_channels for c in paper.modules() if isinstance(c, nn.Conv2d)] == [64] * 4
     x = np.random.default_rng(0).normal(size=(30, 3))
     method = Prototypes(epochs=1).fit(x, x[:, 0] > 0)
     assert not isinstance(method.model_.encoder, Conv4)
@@ -155,6 +158,35 @@ def test_classes_with_few_examples_are_learnt_too() -> None:
     x = np.array([[0.0], [0.1], [5.0], [5.1], [9.0]] * 1, dtype=np.float32)
     y = np.array(["a", "a", "b", "b", "c"])
     assert (Prototypes(epochs=3).fit(x, y).predict(x) == y).all()
+
+
+def test_a_convolution_over_a_table_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="shape"):
+        Prototypes(encoder="conv4").fit(np.eye(4), [0, 0, 1, 1])
+
+
+def test_a_run_that_stopped_goes_on_to_the_same_bits(tmp_path) -> None:
+    data = _digits(240)
+    whole = Prototypes(epochs=3).fit(data).model_.state_dict()
+    for _ in range(2):
+        resumed = Prototypes(epochs=3).fit_run(data, folder=tmp_path).model_.state_dict()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_learning_rate_halves_every_two_thousand_episodes(monkeypatch) -> None:
+    """Two episodes an epoch; 4 in place of 2000."""
+    seen: list[float] = []
+    stage = prototypical_network.fit_stage
+
+    def spy(*args, **kwargs):
+        args[5].register_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["lr"]))
+        return stage(*args, **kwargs)
+
+    monkeypatch.setattr(prototypical_network, "fit_stage", spy)
+    monkeypatch.setattr(prototypical_network, "_HALVING", 4)
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    Prototypes(epochs=5, encoder="mlp").fit(x, x[:, 0] > 0)
+    assert seen == pytest.approx([1e-3] * 4 + [5e-4] * 4 + [2.5e-4] * 2)
 
 
 def test_a_class_without_an_example_is_refused() -> None:

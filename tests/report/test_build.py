@@ -17,6 +17,7 @@ from narrows.data.record import Concepts, Examples
 from narrows.errors import MissingExtra
 from narrows.report import NEXT, write_demo, write_run, write_table
 from narrows.report.page import render
+from narrows.report.sections import training_section
 from narrows.runs import fit_run
 
 VOID = {"meta", "img", "br", "link", "input"}
@@ -188,6 +189,19 @@ def test_a_run_is_reported_from_its_folder_alone(tmp_path: Path) -> None:
     assert "One example" not in again
     write_run(run.folder, tmp_path / "whole.html", data=data)
     assert (tmp_path / "whole.html").read_text(encoding="utf-8") == with_data
+
+
+def test_each_stage_has_a_panel_of_what_it_was_judged_by() -> None:
+    history = [
+        {"stage": "first", "epoch": 1, "loss": 2.0, "validation": 0.1},
+        {"stage": "first", "epoch": 2, "loss": 1.0, "validation": 0.7},
+        {"stage": "second", "epoch": 1, "loss": 3.0},
+        {"stage": "third", "epoch": 1, "loss": math.nan},
+    ]
+    panels = training_section({"a <b>": history, "solved": []})
+    assert [panel["title"] for panel in panels] == ["a <b>: first", "a <b>: second"]
+    assert "validation score" in panels[0]["svg"]
+    assert "training loss" in panels[1]["svg"]
 
 
 def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,10 +78,13 @@ def test_labels_at_the_ends_of_curves_do_not_overlap() -> None:
     assert all(b - a >= 9 for a, b in itertools.pairwise(heights))
 
 
+def marks(line: Line) -> int:
+    """How often a figure uses a marker; ticks use theirs too, so figures must share them."""
+    return figures.to_svg(figures.training(line, "loss"), "f").count("var(--series-0)")
+
+
 def test_one_epoch_is_drawn_as_a_point() -> None:
-    alone = figures.to_svg(figures.training([Line("label", [1], [0.5])], "loss"), "f")
-    many = figures.to_svg(figures.training([Line("label", [1, 2], [0.5, 0.6])], "loss"), "f")
-    assert alone.count("<use") == many.count("<use") + 1 or "<use" in alone
+    assert marks(Line("label", [1], [0.5])) > marks(Line("label", [1, 2], [0.5, 0.6])) > 0
 
 
 def test_points_of_one_size_are_drawn() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -77,12 +77,17 @@ class QuantizingBottleneck(Bottleneck):
         return reading.units * (-self.gain).exp()
 
     def condition(self, reading: Reading, known: Known) -> Reading:
-        """Replace symbols by whole numbers."""
+        """Replace symbols by whole numbers up to 2^20; the rate is that of the new symbols."""
         mask, values = resolve_known(known, self.names, self.groups, reading.units)
-        if not torch.equal(values, values.round()):
-            unit = int((values != values.round()).flatten(0, -2).any(0).nonzero()[0])
-            raise wrong(f"known[{self.names[unit]!r}]", "a fraction", "whole numbers")
-        return reading.replace(units=torch.where(mask, values, reading.units))
+        for bad, found in (
+            (values != values.round(), "a fraction"),
+            (values.abs() > _FAR, "a number beyond 2^20"),
+        ):
+            if bad.any():
+                unit = int(bad.flatten(0, -2).any(0).nonzero()[0])
+                raise wrong(f"known[{self.names[unit]!r}]", found, "whole numbers up to 2^20")
+        units = torch.where(mask, values, reading.units)
+        return reading.replace(units=units, rate=self.prior.nats(units).sum(-1))
 
     @torch.no_grad()
     def update(self, units: Tensor) -> None:
@@ -110,15 +115,19 @@ class QuantizingBottleneck(Bottleneck):
         }
 
     def unpack(self, sent: Mapping[str, Tensor]) -> Reading:
-        """The symbols of a stream; the receiver's prior gives their rate."""
-        if not {"stream", "batch"} <= sent.keys():
-            raise FileRefused(f"message: found {sorted(sent)}, wanted 'stream' and 'batch'")
-        batch: Sequence[int] = sent["batch"].tolist()
-        if min(batch, default=0) < 0:
-            raise FileRefused(f"message: found a batch of {batch}, wanted sizes of at least 0")
-        stream = sent["stream"].to(torch.uint8).numpy().tobytes()
-        symbols = self._code().decode(stream, math.prod(batch))
-        units = symbols.to(self.gain).view(*batch, len(self.names))
+        """The symbols of a stream; the receiver's prior gives their rate.
+
+        Raises:
+            FileRefused: a message of another kind, a damaged stream, or a batch larger than
+                a stream of this length can hold.
+        """
+        stream, batch = _message(sent)
+        code, rows = self._code(), math.prod(batch)
+        # What the likeliest symbols cost bounds the rows, before memory is taken for them.
+        least = 16 - np.log2(code.frequencies.max(1)).sum() / len(self.names)
+        if rows * len(self.names) * least > 2 * 8 * len(stream) + 64:
+            raise FileRefused(f"message: found {rows} rows in {len(stream)} bytes, wanted fewer")
+        units = code.decode(stream, rows).to(self.gain).view(*batch, len(self.names))
         return Reading(units, rate=self.prior.nats(units).sum(-1))
 
     def _code(self) -> FactorizedCode:
@@ -126,3 +135,17 @@ class QuantizingBottleneck(Bottleneck):
         if not self.kinds.any():
             raise wrong("tables", "none yet", "tables: call update(units) first")
         return FactorizedCode.from_tensors({k: v.cpu() for k, v in tables.items()})
+
+
+def _message(sent: Mapping[str, Tensor]) -> tuple[bytes, list[int]]:
+    """The stream and the shape of the batch, checked."""
+    if not {"stream", "batch"} <= sent.keys():
+        raise FileRefused(f"message: found {sorted(sent)}, wanted 'stream' and 'batch'")
+    for name, most in (("stream", 255), ("batch", 2**40)):
+        part = sent[name]
+        if part.ndim != 1 or part.dtype not in (torch.uint8, torch.int64):
+            found = f"{part.dtype} of shape {tuple(part.shape)}"
+            raise FileRefused(f"message: found {name!r} {found}, wanted a list of whole numbers")
+        if part.numel() and not (part.min() >= 0 and part.max() <= most):
+            raise FileRefused(f"message: found {name!r} out of range, wanted 0 to {most}")
+    return sent["stream"].to(torch.uint8).cpu().numpy().tobytes(), sent["batch"].tolist()

@@ -179,9 +179,10 @@ def ema_update(
     counts = torch.lerp(batch[0].to(counts), counts, decay)
     sums = torch.lerp(batch[1].to(sums), sums, decay)
     total = counts.sum(-1, keepdim=True)
-    smooth = (counts + epsilon) / (total + counts.shape[-1] * epsilon) * total
-    used = (counts > 0)[..., None]
-    return torch.where(used, sums / smooth[..., None], codebook.detach()), counts, sums
+    smooth = (counts + epsilon) * (total / (total + counts.shape[-1] * epsilon))
+    used = counts > torch.finfo(counts.dtype).tiny
+    means = sums / torch.where(used, smooth, 1.0)[..., None]
+    return torch.where(used[..., None], means, codebook.detach()), counts, sums
 
 
 def replace_dead(

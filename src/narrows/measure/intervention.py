@@ -72,9 +72,10 @@ class InterventionCurve:
 
     def __str__(self) -> str:
         header, rows = self._rows()
-        lines = [f"{self.policy} policy, {len(self.accuracy)} orders, area {self.area:.4f}"]
+        orders = "1 order" if len(self.accuracy) == 1 else f"{len(self.accuracy)} orders"
+        lines = [f"{self.policy} policy, {orders}, area {self.area:.4f}"]
         for cells in (header, *rows):
-            lines.append("".join(f"{cell:>12}" for cell in cells))
+            lines.append("".join(f"{cell:>12}" for cell in cells).rstrip())
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from narrows.train import Run, fit_stage
 from narrows.train.steps import accuracy_on, batches
 
 _HALVING = 2000  # episodes
+_CHANNELS = {"auto": 32, "conv4": 64}
 
 
 class Prototypes(Method):
@@ -48,8 +49,9 @@ class Prototypes(Method):
             helps, says the paper; it takes 60 on Omniglot.
         shots: support examples per class and episode.
         queries: query examples per class and episode.
-        encoder: see `encoders.make_encoder`; `auto` takes the paper's four convolutional blocks
-            for images, `identity` makes the nearest-mean classifier of the features as they are.
+        encoder: see `encoders.make_encoder`; beside those, `conv4` is the paper's four blocks of
+            64 channels for images. `auto` takes them at 32 channels, for small images on a CPU;
+            `identity` makes the nearest-mean classifier of the features as they are.
         epochs: passes over the training rows; each has `rows / (way (shots + queries))` episodes.
         lr: of Adam.
         seed: of everything random.
@@ -77,7 +79,7 @@ class Prototypes(Method):
         shots: int = 5,
         queries: int = 5,
         encoder: str | nn.Module = "auto",
-        epochs: int = 30,
+        epochs: int = 20,
         lr: float = 1e-3,
         seed: int = 0,
         device: str | None = None,
@@ -104,8 +106,9 @@ class Prototypes(Method):
         return model
 
     def _encoder(self, train: Examples) -> tuple[nn.Module, int]:
-        if self.encoder == "auto" and len(train.x.shape) == 4:
-            conv = Conv4(train.x.shape[1:])
+        images = len(train.x.shape) == 4
+        if self.encoder == "conv4" or (self.encoder == "auto" and images):
+            conv = Conv4(train.x.shape[1:], _CHANNELS[self.encoder])
             return conv, conv.outputs
         return make_encoder(self.encoder, train.x)
 

@@ -105,15 +105,12 @@ def curves(lines: Sequence[Line], x_label: str, y_label: str, percent: bool = Tr
     return figure
 
 
-def training(lines: Sequence[Line], y_label: str) -> Any:
-    """A small panel of training curves over epochs; curves are named by a legend."""
+def training(line: Line, y_label: str) -> Any:
+    """A small panel with one stage's curve over epochs; a single epoch is a point."""
     figure, axes = _axes("epoch", y_label, size=(3.6, 2.3))
-    for line, (colour, _) in zip(lines, _cycle(len(lines)), strict=True):
-        alone = {"marker": "o", "markersize": 4} if len(line.x) == 1 else {}
-        axes.plot(line.x, line.y, color=colour, lw=1.6, label=one_line(line.name), **alone)
+    alone = {"marker": "o", "markersize": 4} if len(line.x) == 1 else {}
+    axes.plot(line.x, line.y, color=SERIES[0], lw=1.6, **alone)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    if len(lines) > 1:
-        axes.legend(frameon=False, fontsize=_FONT - 1, labelcolor=INK)
     return figure
 
 

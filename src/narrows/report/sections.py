@@ -20,8 +20,8 @@ from narrows.report.page import figure
 from narrows.report.picture import data_uri
 
 TRAINING = (
-    "The score that chose the best epoch: accuracy on the validation rows, or minus a loss. One "
-    "curve a stage, of the first seed."
+    "The score that chose the best epoch: accuracy on the validation rows, or minus a loss. Where "
+    "no epoch was chosen, the training loss. One panel a stage, of the first seed."
 )
 _FEATURES = 12  # shown of a row that is no picture
 
@@ -77,26 +77,29 @@ def _features(values: Tensor, data: Dataset) -> list[list[str]]:
 
 
 def training_section(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """A small panel of curves for each method that trained by epochs."""
-    panels = []
-    for i, (name, history) in enumerate(histories.items()):
-        lines, label = _training_lines(history)
-        if lines:
-            drawn = figures.training(lines, label)
-            panels.append(figure(drawn, f"training-{i}", title=name))
+    """A small panel for each stage of each method that trained by epochs."""
+    panels: list[dict[str, Any]] = []
+    for name, history in histories.items():
+        stages = list(dict.fromkeys(str(row["stage"]) for row in history))
+        for stage in stages:
+            line, label = _curve([row for row in history if str(row["stage"]) == stage])
+            if line.x:
+                title = name if len(stages) == 1 else f"{name}: {stage}"
+                drawn = figures.training(line, label)
+                panels.append(figure(drawn, f"training-{len(panels)}", title=title))
     return panels
 
 
-def _training_lines(history: Sequence[Mapping[str, Any]]) -> tuple[list[figures.Line], str]:
-    """The validation score of each stage, or its loss where nothing was validated."""
+def _curve(history: Sequence[Mapping[str, Any]]) -> tuple[figures.Line, str]:
+    """The validation score of one stage, or its loss where nothing was validated."""
     key = "validation" if any("validation" in row for row in history) else "loss"
-    stages: dict[str, list[tuple[float, float]]] = {}
-    for row in history:
-        value = row.get(key)
-        if value is not None and math.isfinite(value):
-            stages.setdefault(str(row["stage"]), []).append((row["epoch"], value))
-    lines = [figures.Line(stage, *zip(*points, strict=True)) for stage, points in stages.items()]
-    return lines, "validation score" if key == "validation" else "loss"
+    points = [
+        (row["epoch"], row[key])
+        for row in history
+        if row.get(key) is not None and math.isfinite(row[key])
+    ]
+    line = figures.Line(key, [x for x, _ in points], [y for _, y in points])
+    return line, "validation score" if key == "validation" else "training loss"
 
 
 def quality_section(parts: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
