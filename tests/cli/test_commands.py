@@ -268,6 +268,21 @@ def test_a_stop_says_how_to_go_on_and_exits_with_zero(
     assert found["stopped"] == "stopped in stage 'joint', epoch 3"
 
 
+def test_a_stopped_comparison_is_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from narrows.baselines import BlackBox
+    from narrows.train import TrainingStopped
+
+    def stopped(*args: object, **more: object) -> None:
+        raise TrainingStopped("stopped in stage 'label', epoch 3")
+
+    monkeypatch.setattr(BlackBox, "fit_run", stopped)
+    done = run("compare", "digit_pairs", *COMPARE, "--methods", "cbm", "--out", tmp_path / "c")
+    assert (done.exit_code, done.stdout, done.stderr) == (130, "", "interrupted\n")
+    assert not (tmp_path / "c" / "table.json").exists()
+
+
 def test_predict_writes_what_the_model_says(folder: Path, table: Path, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "p.csv"
     done = run("predict", folder, table, "--out", out)

@@ -19,7 +19,7 @@ CLASSES = tuple("abcdefghij")
 CONSTANT = pytest.mark.filterwarnings("ignore:self.within_class_std_dev_")
 
 
-def _digits(n: int = 900) -> Dataset:
+def _digits(n: int = 1500) -> Dataset:
     digits = load_digits()
     order = np.random.default_rng(0).permutation(len(digits.target))[:n]
     x = torch.tensor(digits.images[order, None] / 16, dtype=torch.float32)
@@ -35,7 +35,7 @@ def data() -> Dataset:
 
 @pytest.fixture(scope="module")
 def fitted(data: Dataset) -> Prototypes:
-    return Prototypes(epochs=16).fit(data)
+    return Prototypes(epochs=20).fit(data)
 
 
 @CONSTANT
@@ -72,7 +72,7 @@ def test_evidence_is_the_nearest_training_example_of_the_class(fitted, data) -> 
 
 def test_the_best_validation_epoch_is_kept(fitted, data) -> None:
     scores = [row["validation"] for row in fitted.history_]
-    assert len(scores) == 16
+    assert len(scores) == 20
     assert fitted.score(data.val) == pytest.approx(max(scores))
 
 

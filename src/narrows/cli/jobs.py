@@ -140,10 +140,14 @@ def _fitting(data: Dataset) -> list[str]:
 def _compared(methods: list[Method], data: Dataset, seeds: int, out: Path, quiet: bool) -> Any:
     from narrows import store
     from narrows.compare import compare as compare_methods
+    from narrows.train import TrainingStopped
 
     out.mkdir(parents=True, exist_ok=True)
-    with store.lock(out), console.progress(quiet=quiet) as bar:
-        return compare_methods(methods, data, seeds, progress=bar)
+    try:
+        with store.lock(out), console.progress(quiet=quiet) as bar:
+            return compare_methods(methods, data, seeds, progress=bar)
+    except TrainingStopped:  # a comparison keeps no checkpoints, so there is nothing to go on with
+        raise KeyboardInterrupt from None
 
 
 def _command(ctx: typer.Context) -> list[str]:
