@@ -36,7 +36,9 @@ ROWS: dict[str, Row] = {
             "size sums them in another order, which moves probabilities by 7e-7, allowed is 1e-7"
         },
     ),
-    "key-value": Row({"heads": 4, "pairs": 10, "key_epochs": 1, "epochs": 2}, sklearn={"epochs": 20}),
+    "key-value": Row(
+        {"heads": 4, "pairs": 10, "key_epochs": 1, "epochs": 2}, sklearn={"epochs": 20}
+    ),
     "vib": Row({"units": 8, "epochs": 2}, sklearn={"units": 8, "epochs": 30}),
     "channel": Row({"units": 4, "epochs": 2}, sklearn={"units": 4, "epochs": 30}),
     "cbm": Row(

@@ -14,7 +14,7 @@ import narrows
 from narrows import registry, store
 from narrows.cli import app
 from narrows.data import datasets
-from narrows.errors import NarrowsError
+from narrows.errors import MissingExtra, NarrowsError
 
 
 def run(*arguments: object, **environment: str) -> Result:
@@ -327,6 +327,7 @@ def test_check_fails_on_errors_and_prints_json(tmp_path: Path, table: Path) -> N
 COMPARE = ("--load", "sizes=[120,40,40]", "--load", "task=parity", "--seeds", "1")
 
 
+@pytest.mark.slow
 def test_compare_writes_a_page_and_the_numbers(tmp_path: Path) -> None:
     arguments = ["compare", "digit_pairs", *COMPARE, "--epochs", "1", "--out", tmp_path / "c"]
     arguments += ["--methods", "cbm:mode=independent:epochs=2,cbm"]
@@ -342,6 +343,30 @@ def test_compare_writes_a_page_and_the_numbers(tmp_path: Path) -> None:
     again = run(*arguments)
     assert again.exit_code == 1
     assert "--overwrite" in again.stderr
+
+
+def test_without_the_report_packages_the_numbers_of_a_comparison_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*args: object, **more: object) -> None:
+        raise MissingExtra("jinja2 is needed here: pip install 'narrows[report]'")
+
+    class Nothing:
+        names = ()
+
+        def to_json(self, path: Path) -> None:
+            store.write_json(path, {"rows": {}})
+
+        def to_text(self, width: int) -> str:
+            return "the table"
+
+    monkeypatch.setattr("narrows.report.write_table", missing)
+    monkeypatch.setattr("narrows.cli.jobs._compared", lambda *args, **more: Nothing())
+    done = run("compare", "digit_pairs", *COMPARE, "--methods", "cbm", "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "narrows[report]" in done.stderr
+    assert "the table" in done.stdout
+    assert store.read_json(tmp_path / "table.json") == {"rows": {}}
 
 
 def test_compare_refuses_methods_that_are_no_list(tmp_path: Path) -> None:

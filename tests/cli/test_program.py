@@ -127,6 +127,7 @@ def test_a_second_signal_ends_the_program_at_once() -> None:
     assert (done.returncode, done.stderr) == (130, "interrupted\n")
 
 
+@pytest.mark.slow
 def test_a_saved_run_is_read_by_a_process_that_has_seen_nothing_yet(
     table: Path, tmp_path: Path
 ) -> None:

@@ -31,7 +31,7 @@ class MeasureTestLeft(Bottleneck):
     def read(self, h):
         left, right = h.split(10, 1)
         value = right @ torch.arange(10.0)
-        return Reading(0.1 + 0.6 * left + self.amount * value[:, None])
+        return Reading(0.1 + 0.45 * left + self.amount * value[:, None])
 
 
 def pairs(of: str, times: int = 3) -> Examples:

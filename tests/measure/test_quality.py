@@ -47,10 +47,13 @@ def test_columns_equal_scikit_learn_on_the_known_labels(table):
 
 
 def test_ece_equals_a_loop_over_bins(table):
-    found = concept_quality(*table, names3)
+    truth = table[1]
+    scores = torch.rand(300, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    scores[0] = 1.0
+    found = concept_quality(scores, truth, names3)
     for j in range(3):
-        known = ~table[1][:, j].isnan()
-        p, c = table[0][known, j].numpy(), table[1][known, j].numpy()
+        known = ~truth[:, j].isnan()
+        p, c = scores[known, j].numpy(), truth[known, j].numpy()
         total = 0.0
         for b in range(15):
             low, high = b / 15, (b + 1) / 15

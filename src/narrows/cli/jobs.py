@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ from narrows.cli import console, options
 from narrows.cli.app import ARGUMENTS, UsageError, app
 
 if TYPE_CHECKING:
+    from narrows.compare import Table
     from narrows.data import Dataset
     from narrows.method import Method
 
@@ -28,6 +30,7 @@ DEMO = (
     "key-value",
     "channel",
 )
+DEMO_EPOCHS = 8  # fewer than the methods' own, so that all rows take under three minutes
 
 
 @app.command()
@@ -35,7 +38,7 @@ def demo(
     ctx: typer.Context,
     out: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("runs/demo"),
     seeds: Seeds = 1,
-    epochs: options.Epochs = None,
+    epochs: options.Epochs = DEMO_EPOCHS,
     seed: options.Seed = 0,
     device: options.Device = None,
     as_json: options.Json = False,
@@ -51,9 +54,7 @@ def demo(
 
     methods = [_method(text, epochs, seed, device) for text in DEMO]
     table = _compared(methods, load("digit_pairs", seed=seed), seeds, out, quiet=as_json)
-    sentence = write_demo(table, out / "report.html", command=_command(ctx))
-    table.to_json(out / "table.json")
-    _show(table, sentence, out, as_json)
+    _finish(table, out, write_demo, _command(ctx), as_json)
     if not as_json:
         console.say("\nWhat to do next:")
         for text, line in NEXT:
@@ -97,9 +98,7 @@ def compare(
     loaded, _, _ = options.load_data(data, target, concepts, load or ())
     chosen = chosen or [_method(name, epochs, seed, device) for name in _fitting(loaded)]
     table = _compared(chosen, loaded, seeds, out, quiet=as_json)
-    table.to_json(out / "table.json")
-    sentence = write_table(table, out / "report.html", command=_command(ctx))
-    _show(table, sentence, out, as_json)
+    _finish(table, out, write_table, _command(ctx), as_json)
 
 
 def _listed(methods: str | None) -> list[str]:
@@ -137,7 +136,7 @@ def _fitting(data: Dataset) -> list[str]:
     return [n for n, m in registry.methods().items() if concepts or not m.info.needs_concepts]
 
 
-def _compared(methods: list[Method], data: Dataset, seeds: int, out: Path, quiet: bool) -> Any:
+def _compared(methods: list[Method], data: Dataset, seeds: int, out: Path, quiet: bool) -> Table:
     from narrows import store
     from narrows.compare import compare as compare_methods
     from narrows.train import TrainingStopped
@@ -154,12 +153,25 @@ def _command(ctx: typer.Context) -> list[str]:
     return ["narrows", *ctx.find_root().meta[ARGUMENTS]]
 
 
-def _show(table: Any, sentence: str | None, out: Path, as_json: bool) -> None:
+def _finish(
+    table: Table,
+    out: Path,
+    write: Callable[..., str | None],
+    command: list[str],
+    as_json: bool,
+) -> None:
+    """Keep the numbers, write the page where its packages are there, and print."""
+    from narrows.errors import MissingExtra
+
+    table.to_json(out / "table.json")
+    page, sentence = out / "report.html", None
+    try:
+        sentence = write(table, page, command=command)
+    except MissingExtra as error:
+        console.note(f"note: {page} was not written: {error}")
     if as_json:
-        page = str(out / "report.html")
-        console.say_json({**table.to_dict(), "example": sentence, "report": page})
+        console.say_json({**table.to_dict(), "example": sentence, "folder": str(out)})
         return
     typer.echo(table.to_text(console.width()))
-    if sentence:
-        console.say(f"\n{sentence}")
-    console.say(f"\nreport: {out / 'report.html'}")
+    console.say(f"\n{sentence}" if sentence else "")
+    typer.echo(f"\nreport: {page}" if page.exists() else f"\nnumbers: {out / 'table.json'}")

@@ -23,6 +23,7 @@ from narrows.functional.lbfgs import Memory
 
 _MEMORY = 20
 _SINGLE = 1e-5  # the share of the gradient left by float32, which float64 then takes on
+_TRIALS = 30  # points a line search may look at; it takes one or two
 _SLACK = 0.1  # the line search ends where the slope along the line has fallen to this share
 
 
@@ -95,17 +96,20 @@ def minimise(
         tol: wanted share of the gradient norm at the start.
         limit: steps allowed.
     """
-    first = _Front(x, loss, start, ridge, inverse).norm
-    w, norm, met, steps = start, first, first <= 0, 0
-    stages = ((torch.float32, max(_SINGLE, tol), limit // 2), (torch.float64, tol, limit))
-    for dtype, share, allowed in stages:
+
+    def front(dtype: torch.dtype, w: Tensor) -> _Front:
         parts = (t.to(dtype) for t in (w, ridge, inverse))
-        front = _Front(x.to(dtype), loss.to(dtype), *parts)
-        goal = torch.maximum((share * first).to(dtype), front.rounding)
-        w, norm, used = _finish(front, goal, allowed - steps)
-        met, steps = norm <= goal, steps + used
+        return _Front(x.to(dtype), loss.to(dtype), *parts)
+
+    rough = front(torch.float32, start)
+    first = rough.norm.double()
+    goal = torch.maximum(max(_SINGLE, tol) * rough.norm, rough.rounding)
+    w, _, begun = _finish(rough, goal, limit // 2)
+    fine = front(torch.float64, w)
+    goal = torch.maximum(tol * first, fine.rounding)
+    w, norm, more = _finish(fine, goal, limit - begun)
     left = torch.where(first > 0, norm / first, 0.0)
-    return Minimum(w, left.flatten(), met.flatten(), steps)
+    return Minimum(w, left.flatten(), (norm <= goal).flatten(), begun + more)
 
 
 def _finish(front: _Front, goal: Tensor, limit: int) -> tuple[Tensor, Tensor, int]:
@@ -181,11 +185,11 @@ class _Front:
         goal = _SLACK * self._dot(self.gradient, direction).abs()
         length, low = torch.ones_like(goal), torch.zeros_like(goal)
         high = torch.full_like(goal, torch.inf)
-        for _ in range(30):
+        for trial in range(_TRIALS):
             eta = torch.addcmul(self.eta, ahead, length)
             slope, first, second = self.loss.along(eta, ahead)
             first, second = first + start + length * bend, second + bend
-            if (first.abs() <= goal).all():
+            if trial == _TRIALS - 1 or (first.abs() <= goal).all():
                 break
             low, high = torch.where(first < 0, length, low), torch.where(first > 0, length, high)
             guess = length - first / second

@@ -275,8 +275,8 @@ def _check(x: Tensor, l2: float, tol: float, max_iter: int) -> None:
     if x.ndim != 2 or 0 in x.shape:
         raise wrong("x", f"shape {tuple(x.shape)}", "shape (examples, features), none empty")
     largest = float(x.abs().max())
-    if not largest <= 1e15:
-        raise wrong("x", f"values of size {largest}", "finite values, at most 1e15 in size")
+    if not largest <= 1e12:
+        raise wrong("x", f"values of size {largest}", "finite values, at most 1e12 in size")
     for name, value in (("l2", l2), ("tol", tol)):
         if not 0 < value < math.inf:
             raise wrong(name, value, "a finite number above 0")

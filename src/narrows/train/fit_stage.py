@@ -176,7 +176,7 @@ class _Loop:
         if self.schedule is not None:
             with warnings.catch_warnings():
                 # After a resume at an epoch's end, torch misses the steps of the earlier process.
-                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step", UserWarning)
+                warnings.filterwarnings("ignore", "Detected call of `lr_scheduler")
                 self.schedule.step()
         if validate is not None:
             self.module.eval()

@@ -1,0 +1,142 @@
+"""The concept stage of CUB as 112 logistic regressions, solved together and by scikit-learn.
+
+5,994 rows of 2,048 standardised features with a decaying spectrum (the k-th direction has
+deviation k^-1/2), 112 concepts from noisy linear rules on the leading directions, 3 % to 50 %
+positive, L2 with C = 1. scikit-learn's `LogisticRegression` (lbfgs, its default and the fastest
+of its solvers here) is called once a concept: at a tolerance of 1e-7 in float64, where its
+coefficients agree with ours to 1e-3, and at its default tolerance in float32, where they are off
+by several hundredths. Seven rounds take turns: all 112 concepts by us, then the next 16 concepts
+by scikit-learn, so that each of its fits is timed once. Before that our gradient is checked to
+be at most 1e-6 of its start in every concept, by the original features in float64.
+Target: five times as fast.
+
+    python benchmarks/concept_stage.py [threads]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from _timing import report, spread
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from narrows.functional.logistic import Solved, fit_logistic
+
+ROWS, FEATURES, CONCEPTS, LEADING = 5994, 2048, 112, 200
+ROUNDS, TOL = 7, 1e-6
+
+
+def data() -> tuple[Tensor, Tensor]:
+    """Features `(N, D)` float32 and labels `(N, K)`."""
+    generator = torch.Generator().manual_seed(0)
+    deviation = torch.arange(1, FEATURES + 1).double().rsqrt()
+    basis = torch.linalg.qr(torch.randn(FEATURES, FEATURES, generator=generator).double())[0]
+    latent = torch.randn(ROWS, FEATURES, generator=generator).double()
+    x = (latent * deviation) @ basis.T
+    rules = torch.randn(LEADING, CONCEPTS, generator=generator).double() / LEADING**0.5
+    noise = torch.randn(ROWS, CONCEPTS, generator=generator).double()
+    score = latent[:, :LEADING] @ rules + 0.7 * noise
+    share = torch.linspace(0.03, 0.5, CONCEPTS)
+    cut = torch.stack([s.quantile(1 - q) for s, q in zip(score.T, share.double(), strict=True)])
+    return ((x - x.mean(0)) / x.std(0)).float(), (score > cut).float()
+
+
+def gradients(x: Tensor, y: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Norms of the gradient by weight and bias, `(K,)`, in float64."""
+    residual = (x.double() @ weight.T + bias).sigmoid() - y.double()
+    return torch.cat([residual.T @ x.double() + weight, residual.sum(0)[:, None]], 1).norm(dim=1)
+
+
+def shares_left(x: Tensor, y: Tensor, solved: Solved) -> Tensor:
+    """Gradient norms as shares of those at zero weight and the best constant."""
+    start = gradients(x, y, torch.zeros_like(solved.weight), y.double().mean(0).logit())
+    return gradients(x, y, solved.weight, solved.bias) / start
+
+
+def scikit(x: np.ndarray, y: Tensor, concepts: range, tol: float) -> tuple[np.ndarray, int]:
+    """Coefficients with the intercept last, `(concepts, D + 1)`, and iterations."""
+    rows, steps = [], 0
+    for k in concepts:
+        model = LogisticRegression(C=1.0, tol=tol, max_iter=100_000).fit(x, y[:, k].numpy())
+        rows.append(np.append(model.coef_[0], model.intercept_[0]))
+        steps += int(model.n_iter_[0])
+    return np.stack(rows), steps
+
+
+def timed(call: Any) -> tuple[Any, float, float]:
+    """What a call gives, its seconds and its processor seconds."""
+    start, busy = time.perf_counter(), time.process_time()
+    result = call()
+    return result, time.perf_counter() - start, time.process_time() - busy
+
+
+def main() -> None:
+    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    torch.set_num_threads(threads)
+    x, y = data()
+    # In float64 throughout, so that a coefficient's last digits are not lost on the way out.
+    solved = fit_logistic(x.double(), y, 1.0, tol=TOL)
+    left = shares_left(x, y, solved)
+    assert solved.converged.all()
+    assert left.max() <= 2 * TOL, float(left.max())
+    reference = np.concatenate([solved.weight.numpy(), solved.bias.numpy()[:, None]], 1)
+
+    ways = {"1e-7, float64": (x.double().numpy(), 1e-7), "1e-4, float32": (x.numpy(), 1e-4)}
+    mine: list[tuple[float, float]] = []
+    theirs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
+    apart = dict.fromkeys(ways, 0.0)
+    steps = dict.fromkeys(ways, 0)
+    size = CONCEPTS // ROUNDS
+    with threadpool_limits(threads):
+        for turn in range(ROUNDS):
+            _, clock, busy = timed(lambda: fit_logistic(x, y, 1.0, tol=TOL))
+            mine.append((clock, busy))
+            concepts = range(turn * size, (turn + 1) * size)
+            for name, (features, tol) in ways.items():
+                (found, used), clock, busy = timed(
+                    lambda f=features, c=concepts, t=tol: scikit(f, y, c, t)
+                )
+                theirs[name].append((clock, busy))
+                steps[name] += used
+                gap = float(np.abs(found - reference[concepts.start : concepts.stop]).max())
+                apart[name] = max(apart[name], gap)
+            print(f"round {turn + 1} of {ROUNDS}: {mine[-1]} {[t[-1] for t in theirs.values()]}")
+    assert apart["1e-7, float64"] <= 1e-3, apart
+    seconds = spread(*map(list, zip(*mine, strict=True)))
+    totals = {name: [sum(part) for part in zip(*t, strict=True)] for name, t in theirs.items()}
+    report(
+        "concept_stage" if threads == 1 else f"concept_stage_{threads}_threads",
+        {
+            "rows": ROWS,
+            "features": FEATURES,
+            "concepts": CONCEPTS,
+            "l2": "C = 1 on standardised features",
+            "positive": [0.03, 0.5],
+            "runs": ROUNDS,
+            "steps": solved.iterations,
+            "largest share of a gradient left": float(left.max()),
+            "seconds": seconds,
+            "scikit-learn": {
+                name: {
+                    "seconds for all concepts, each timed once": totals[name][0],
+                    "processor seconds": totals[name][1],
+                    "iterations": steps[name],
+                    "largest difference of a coefficient": apart[name],
+                    "times as fast": totals[name][0] / seconds["median"],
+                    "times as fast, processor": totals[name][1] / seconds["processor median"],
+                }
+                for name in ways
+            },
+            "target": "5 times as fast",
+        },
+    )
+
+
+if __name__ == "__main__":
+    main()
