@@ -17,7 +17,7 @@ types: .venv/test
 	$(BIN)/mypy
 
 suite: .venv/test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
 
 bench: .venv/bench
 	for file in benchmarks/[a-z]*.py; do $(BIN)/python $$file || exit 1; done
