@@ -90,7 +90,7 @@ class Table:
     def standard_error(self, row: str, key: str) -> float:
         """The standard error over seeds; NaN with one seed."""
         values = self.values[row][key]
-        if len(values) < 2:
+        if len(values) < 2 or any(map(math.isnan, values)):
             return math.nan
         return statistics.stdev(values) / math.sqrt(len(values))
 

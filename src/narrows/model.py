@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -195,6 +196,9 @@ def load_pretrained(
         raise store.FileMissing(
             f"{folder}: no such folder; to download a hub model, pin it: revision='...'"
         )
+    # Types are known once their file is imported; those of the rooms, which stand above this
+    # file, are looked up by name.
+    importlib.import_module("narrows.registry").methods()
     config = store.read_json(folder / "config.json")
     tensors, metadata = store.load(folder / "model.safetensors")
     _check_config(config, metadata)

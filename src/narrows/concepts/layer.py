@@ -30,8 +30,8 @@ class ConceptLayer(Bottleneck):
     Example:
         >>> layer = ConceptLayer(4, ["furry", "loud"])
         >>> reading = layer.read(torch.zeros(1, 4))
-        >>> layer.condition(reading, {"furry": 1.0}).units[0, 0]
-        tensor(1.)
+        >>> layer.condition(reading, {"furry": 1.0}).units[0, 0].item()
+        1.0
     """
 
     low: Tensor
