@@ -15,17 +15,13 @@ All accuracies must be equal before anything is timed. Run with the machine othe
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
+from _timing import report, spread, times_as_fast
 from torch import Tensor, nn
 
 from narrows.concepts.layer import ConceptLayer
@@ -35,7 +31,6 @@ from narrows.measure import intervention_curve
 from narrows.model import NarrowModel
 
 CONCEPTS, ROWS, CLASSES, ORDERS, REPEATS = 112, 5794, 200, 5, 7
-RESULT = Path(__file__).parent / "results" / "intervention.json"
 
 
 def task(seed: int = 0) -> tuple[NarrowModel, Examples]:
@@ -103,15 +98,11 @@ def row_by_row(model: NarrowModel, rows: Examples) -> list[list[float]]:
     return curves
 
 
-def timed(call: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
-    """What a call gives, its seconds, and its seconds of processor time."""
+def once(call: Callable[[], Any]) -> tuple[Any, tuple[float, float]]:
+    """What a call gives, its seconds by the clock and its processor seconds."""
     start, busy = time.perf_counter(), time.process_time()
     found = call()
     return found, (time.perf_counter() - start, time.process_time() - busy)
-
-
-def spread(times: list[float]) -> dict[str, float]:
-    return {"median": statistics.median(times), "least": min(times), "most": max(times)}
 
 
 def main() -> None:
@@ -119,42 +110,31 @@ def main() -> None:
     model, rows = task()
     ours = intervention_curve(model, rows, "random", ORDERS)
     accuracy = ours.accuracy.tolist()
-    loops = {"head per step": head_per_step, "row by row": row_by_row}
-    load = [os.getloadavg()[0]]
-    taken: dict[str, list[tuple[float, float]]] = {"narrows": [], **{name: [] for name in loops}}
-    for name, loop in loops.items():
-        curves, times = timed(lambda loop=loop: loop(model, rows))
+    taken: dict[str, list[tuple[float, float]]] = {"narrows": []}
+    for name, loop in {"head per step": head_per_step, "row by row": row_by_row}.items():
+        curves, times = once(lambda loop=loop: loop(model, rows))
         assert curves == accuracy, f"{name}: accuracies differ"
-        taken[name].append(times)
+        taken[name] = [times]
+        # A loop takes so long that it is run once; ours is timed after each of them.
         for _ in range(REPEATS):
-            again, times = timed(lambda: intervention_curve(model, rows, "random", ORDERS))
+            again, times = once(lambda: intervention_curve(model, rows, "random", ORDERS))
             assert torch.equal(again.accuracy, ours.accuracy)
             taken["narrows"].append(times)
-    load.append(os.getloadavg()[0])
-    wall = {name: [t for t, _ in times] for name, times in taken.items()}
-    busy = {name: [t for _, t in times] for name, times in taken.items()}
-    result = {
-        "size": {"concepts": CONCEPTS, "rows": ROWS, "classes": CLASSES, "orders": ORDERS},
-        "points": ORDERS * (CONCEPTS + 1),
-        "accuracies equal at every point": True,
-        "accuracy": {"none": ours.at(0), "ten": ours.at(10), "all": ours.at(CONCEPTS)},
-        "seconds": {name: spread(times) for name, times in wall.items()},
-        "processor seconds": {name: spread(times) for name, times in busy.items()},
-        "runs": {name: len(times) for name, times in taken.items()},
-        "times as fast": {
-            f"{name}, {what}": statistics.median(times[name]) / statistics.median(times["narrows"])
-            for what, times in (("wall", wall), ("processor", busy))
-            for name in loops
+    seconds = {name: spread(*map(list, zip(*times, strict=True))) for name, times in taken.items()}
+    report(
+        "intervention",
+        {
+            "size": {"concepts": CONCEPTS, "rows": ROWS, "classes": CLASSES, "orders": ORDERS},
+            "points": ORDERS * (CONCEPTS + 1),
+            "accuracies equal at every point": True,
+            "accuracy": {"none": ours.at(0), "ten": ours.at(10), "all": ours.at(CONCEPTS)},
+            "runs": {name: len(times) for name, times in taken.items()},
+            "seconds": seconds,
+            "times as fast": {
+                name: times_as_fast(seconds, "narrows", name) for name in taken if name != "narrows"
+            },
         },
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load average before and after": load,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
+    )
 
 
 if __name__ == "__main__":

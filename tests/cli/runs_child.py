@@ -71,8 +71,8 @@ if __name__ == "__main__":
     chance = random.Random(seed)  # noqa: S311  # moments to kill at, not secrets
     states = []
     for _ in range(kills):
-        # Short lives, so that the run needs several of them even to end its training.
-        attempt(data, where / "killed", chance.uniform(0.02, takes / 3))
+        # Shorter than a whole run, so that several lives are needed.
+        attempt(data, where / "killed", takes * chance.uniform(0.05, 0.6))
         states.append(reached(where / "killed"))
         if states[-1] == "finished":
             break

@@ -72,3 +72,6 @@ def test_values_that_are_not_finite_are_refused_by_name():
     broken = Reading(torch.zeros(2, 1), context={"side": torch.tensor([[0.0], [float("nan")]])})
     with pytest.raises(InvalidInput, match=r"context\.side: found NaN or infinite"):
         Grids.fit(broken)
+    grids = Grids.fit(Reading(torch.zeros(2, 1), context={"side": torch.rand(2, 1)}))
+    with pytest.raises(InvalidInput, match=r"context\.side: found NaN or infinite"):
+        grids.symbols(broken)

@@ -88,6 +88,19 @@ def test_scores_that_are_bits_already_do_not_leak():
     assert found.hard_bits == pytest.approx(math.log2(10), abs=0.1)
 
 
+def test_scores_that_never_change_tell_nothing():
+    class MeasureTestStill(MeasureTestLeft):
+        def read(self, h):
+            return Reading(torch.full((len(h), 10), 0.3))
+
+    still = NarrowModel(nn.Identity(), MeasureTestStill(0.0), LinearHead(10, 10)).eval()
+    rows = pairs("right")
+    found = leakage(still, as_data(rows))
+    assert found.accuracy == 0
+    assert found.soft_bits == pytest.approx(0, abs=1e-9)
+    assert irrelevant_leakage(still, rows, rows).excess == pytest.approx(0, abs=1e-9)
+
+
 def test_bits_equal_the_mutual_information_of_a_two_by_two_table():
     # One score with two values; counts 30, 10 / 10, 30. An affine head on one bit can say every
     # conditional probability, so H(Y) - CE is the plug-in mutual information of the table.

@@ -66,6 +66,7 @@ def test_reading_before_fitting_is_refused() -> None:
     [
         (torch.zeros(2, 2), [0, 0], "no example for 'like b'"),
         (torch.zeros(3, 2), [0, 1, 2], "class id 2"),
+        (torch.zeros(3, 2), [0, 1, -1], "class id -1"),
         (torch.zeros(2, 3), [0, 1], "shape"),
         (torch.full((2, 2), torch.nan), [0, 1], "NaN"),
     ],

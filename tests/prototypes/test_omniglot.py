@@ -35,12 +35,9 @@ def archive() -> dict[str, np.ndarray]:
 
 
 def _characters(archive, seen: bool) -> tuple[torch.Tensor, torch.Tensor]:
-    """Drawings and their characters; each character of training stands in four rotations,
-
-    each of them a class of its own.
-    """
+    """Drawings and their characters; in training each rotation of a character is a class."""
     names = [str(n) for n in archive["alphabet_names"]]
-    known = [i for i, n in enumerate(names) if n.replace(" ", "_") in TRAIN_ALPHABETS]
+    known = [i for i, name in enumerate(names) if name in TRAIN_ALPHABETS]
     label = archive["label"].astype(np.int64)
     rows = np.isin(archive["char_alphabet"][label], known) == seen
     x, y = torch.tensor(archive["img28"][rows]).float()[:, None] / 255, torch.tensor(label[rows])
@@ -119,6 +116,7 @@ def encoder(archive) -> Conv4:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_one_drawing_names_unseen_characters_better_than_the_published_baseline(
     archive, encoder
 ) -> None:
@@ -129,6 +127,7 @@ def test_one_drawing_names_unseen_characters_better_than_the_published_baseline(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_unseen_characters_are_told_apart_far_better_than_by_pixels(archive, encoder) -> None:
     x, y = _characters(archive, seen=False)
     with torch.no_grad():
@@ -136,5 +135,5 @@ def test_unseen_characters_are_told_apart_far_better_than_by_pixels(archive, enc
     assert _few_shot_accuracy(h, y, way=5, shots=5) > 0.9
     assert (
         _few_shot_accuracy(h, y, way=20, shots=1)
-        > _few_shot_accuracy(x.flatten(1), y, way=20, shots=1) + 0.15
+        > _few_shot_accuracy(x.flatten(1), y, way=20, shots=1) + 0.3
     )

@@ -138,7 +138,7 @@ def test_identity_features_give_the_nearest_mean_classifier() -> None:
 
 def test_images_go_through_the_papers_four_blocks_and_tables_do_not(fitted) -> None:
     assert isinstance(fitted.model_.encoder, Conv4)
-    paper = Prototypes(encoder="conv4", epochs=0).fit(_digits(60)).model_.encoder
+    paper = Prototypes(encoder="conv4", epochs=0).fit(_digits(240)).model_.encoder
     assert [c.out_channels for c in paper.modules() if isinstance(c, nn.Conv2d)] == [64] * 4
     x = np.random.default_rng(0).normal(size=(30, 3))
     method = Prototypes(epochs=1).fit(x, x[:, 0] > 0)

@@ -15,10 +15,11 @@ move the others too.
 Differences from the public code, and why. The mean over C heads divides the gradient of a value
 by C and its effect by C again, so the published lr 0.3 (for 256 heads and 2000 epochs a task) is
 a tiny step; here lr and clip act on each head's share of the logits, `v / C`, and mean the same
-for any C. Keys of rows that were never picked in training are left out of the search rather than
-given the batch's largest distance. Codes of the training rows are computed once: encoder and
-keys are frozen. The paper's 256 heads of 4096 pairs fit features of large pretrained networks;
-the defaults here fit small data. Keys come from the training rows without their labels and order.
+for any C. Pairs never picked in training are left out of the search rather than given the
+batch's largest distance. Keys start at random rows rather than random numbers, and come from the
+training rows without their labels and order. Codes of the training rows are computed once:
+encoder and keys are frozen. The paper's 256 heads of 4096 pairs fit features of large pretrained
+networks; the defaults here fit small data. Top-k lookup and learnt projections are left out.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from narrows import distributed
 from narrows.codes.key_value import SPLITS, KeyValueBottleneck
 from narrows.data.record import Examples
 from narrows.encoders import make_encoder
@@ -132,8 +134,8 @@ class KeyValueCode(Method):
         self, model: NarrowModel, h: Tensor, train: Examples, val: Examples | None, run: Run
     ) -> None:
         layer: KeyValueBottleneck = model.bottleneck  # type: ignore[assignment]  # made in _train
-        layer.train()
-        numbers = layer.numbers(layer.read(h.to(run.device)))
+        numbers = layer.nearest(h.to(run.device))
+        layer.count(distributed.shard(numbers))
 
         def loss(batch: dict[str, Tensor]) -> Tensor:
             z = layer.write(layer.select(batch["codes"].long()))

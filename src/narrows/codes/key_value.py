@@ -153,28 +153,35 @@ class KeyValueBottleneck(CodeSelection):
 
         Ties go to the lowest number. In training mode all keys compete and usage is counted.
         """
-        if not self.fitted:
-            raise wrong("keys", "none yet", "keys: call fit_keys(h) or set_keys(keys) first")
-        numbers = self._search(self._flat(h), None if self.training else self.usage > 0)
-        numbers = numbers.view(*h.shape[:-1], self.heads)
+        numbers = self.nearest(h, None if self.training else self.usage > 0)
         if self.training:
             self.count(numbers)
             return self.select(numbers)
         return self.select(numbers.clamp(min=0), numbers >= 0)
 
     @torch.no_grad()
+    def nearest(self, h: Tensor, usable: Tensor | None = None) -> Tensor:
+        """The number of each head's nearest key, `(*batch, heads)`; nothing is counted.
+
+        Args:
+            h: `(*batch, features)`.
+            usable: `(heads, pairs)` bool, keys that may be picked; a head without any gets -1.
+        """
+        if not self.fitted:
+            raise wrong("keys", "none yet", "keys: call fit_keys(h) or set_keys(keys) first")
+        parts = self._flat(h).split(_ROWS)
+        numbers = torch.cat([nearest_code(self.views(p), self.keys, usable).T for p in parts])
+        return numbers.view(*h.shape[:-1], self.heads)
+
+    @torch.no_grad()
     def count(self, numbers: Tensor) -> None:
-        """Count picks `(n, heads)` as used; over all ranks, where several train together."""
-        units = (numbers + self._offsets(numbers)).flatten()
-        picked = units.bincount(minlength=self.usage.numel())
-        self.usage += distributed.total(picked).view_as(self.usage)
+        """Count picks `(*batch, heads)` as used, those of all ranks together."""
+        self.usage += distributed.total(self._picks(numbers))
 
     def write(self, reading: Reading) -> Tensor:
         """The picked values side by side, `(*batch, heads * value_dim)`."""
-        if reading.indices is None:
-            raise wrong("reading.indices", None, "the codes that were picked")
         # Looked up by row: the gradient of a pair that was not picked is exactly 0.
-        values = embedding(reading.indices, self.values.flatten(0, 1))
+        values = embedding(self.picked(reading), self.values.flatten(0, 1))
         return (values * reading.units.unsqueeze(-1)).flatten(-2)
 
     def overlap(self, first: Tensor, second: Tensor) -> float:
@@ -182,18 +189,13 @@ class KeyValueBottleneck(CodeSelection):
 
         Training on the second changes what the first say through these pairs and no others.
         """
-        picked = []
-        for h in (first, second):
-            numbers = self._search(self._flat(h), None)
-            units = (numbers + self._offsets(numbers)).flatten()
-            picked.append(units.bincount(minlength=self.usage.numel()) > 0)
-        return float((picked[0] & picked[1]).sum() / picked[0].sum())
+        mine, theirs = (self._picks(self.nearest(h)) > 0 for h in (first, second))
+        return float((mine & theirs).sum() / mine.sum())
 
-    @torch.no_grad()
-    def _search(self, h: Tensor, usable: Tensor | None) -> Tensor:
-        """`(n, heads)` nearest usable keys, -1 where a head has none."""
-        parts = [nearest_code(self.views(part), self.keys, usable).T for part in h.split(_ROWS)]
-        return torch.cat(parts)
+    def _picks(self, numbers: Tensor) -> Tensor:
+        """How often each pair is among `(*batch, heads)` numbers, `(heads, pairs)`."""
+        units = (numbers + self._offsets(numbers)).flatten()
+        return units.bincount(minlength=self.usage.numel()).view_as(self.usage)
 
     def _flat(self, h: Tensor) -> Tensor:
         if h.ndim < 1 or h.shape[-1] != self.features:

@@ -61,9 +61,14 @@ class CodeSelection(Bottleneck):
 
     def numbers(self, reading: Reading) -> Tensor:
         """The code number within each head, `(*batch, heads)` int64."""
+        indices = self.picked(reading)
+        return indices - self._offsets(indices)
+
+    def picked(self, reading: Reading) -> Tensor:
+        """The global units picked, `(*batch, heads)` int64."""
         if reading.indices is None:
             raise wrong("reading.indices", None, "the codes that were picked")
-        return reading.indices - self._offsets(reading.indices)
+        return reading.indices
 
     def scores(self, reading: Reading) -> Tensor:
         """The code number within each head, as floating point."""

@@ -11,8 +11,9 @@ from torch import Tensor
 from narrows.errors import wrong, wrong_type
 from narrows.functional.bit_stack import Ints
 
-_LOOKUP = 2**24  # slots that a look-up table may have
-Finder = tuple[int, Callable[[Ints, Ints], Ints]]
+_LOOKUP = 2**20  # slots that a look-up table may have: larger ones leave the cache
+_COARSE = 6  # a coarse one holds every 64th
+Finder = Callable[[Ints, Ints], Ints]
 
 
 def frequencies(counts: ArrayLike, precision: int = 16) -> Ints:
@@ -124,16 +125,37 @@ class Tables:
         return ids
 
     def finder(self, uses: int) -> Finder:
-        """What rows are multiplied by, and a function of the products and slots that gives ids."""
-        if self.count * self.slots <= min(_LOOKUP, 32 * uses):
-            kind = np.min_scalar_type(len(self.freq))
-            table = np.repeat(np.arange(len(self.freq), dtype=kind), self.freq)
-            return self.slots, lambda base, slot: table[base + slot]
-        return self.width, self._halve
+        """A function of rows and slots `(lanes,)` that gives ids, the quickest for that many uses.
 
-    def _halve(self, base: Ints, slot: Ints) -> Ints:
+        A table of all slots; or of every 64th, which settles most, and halving for the rest; or
+        halving alone.
+        """
+        if self.count * self.slots <= min(_LOOKUP, 4 * uses):
+            every = np.repeat(np.arange(len(self.freq), dtype=np.int32), self.freq)
+            return lambda row, slot: every[(row << self.precision) + slot]
+        if self.precision <= _COARSE or self.count << self.precision - _COARSE > 4 * uses:
+            return self._halve
+        coarse = self._at_every(1 << _COARSE)
+
+        def find(row: Ints, slot: Ints) -> Ints:
+            at = coarse[(row << self.precision - _COARSE) + (slot >> _COARSE)]
+            late = (self.start[at] + self.freq[at] <= slot).nonzero()[0]
+            at[late] = self._halve(row[late], slot[late])
+            return at
+
+        return find
+
+    def _at_every(self, step: int) -> Ints:
+        """Ids at slots 0, step, 2 step, ... of each row, one row after the other."""
+        used = self.freq.nonzero()[0]
+        first = (used // self.width * self.slots + self.start[used] + step - 1) // step
+        at = np.zeros(self.count * self.slots // step + 1, np.int64)
+        at[first] = used  # of several that start before the same place the last stays
+        return np.maximum.accumulate(at)
+
+    def _halve(self, row: Ints, slot: Ints) -> Ints:
         """The last symbol that starts at or before the slot."""
-        at, step = base, self.width // 2
+        at, step = row * self.width, self.width // 2
         while step:
             at = at + step * (self.start[at + step] <= slot)
             step //= 2

@@ -95,11 +95,11 @@ def decode(stream: bytes, table_index: ArrayLike, tables: ArrayLike | Tables) ->
     rows = every[certain < 0]
     ids = np.zeros_like(rows)
     blocks = list(_blocks(len(ids), stream[0])) if stream else []
-    finder, stack = code.finder(len(ids)), from_bytes(stream[1:])
+    find, stack = code.finder(len(ids)), from_bytes(stream[1:])
     for lanes, part in reversed(blocks):
         stack, states = pop(stack, lanes)
         pop_symbols = _pop_one if lanes == 1 else _pop_many
-        used = pop_symbols(states, words_of(stack), code, finder, rows[part], ids[part])
+        used = pop_symbols(states, words_of(stack), code, find, rows[part], ids[part])
         stack = push(stack[: len(stack) - 16 * used], states)
     rest, state = pop(stack, 1)
     if len(rest) or state != _first_state(ids & code.width - 1):
@@ -189,17 +189,14 @@ def _push_one(states: Ints, freq: Ints, start: Ints, precision: int) -> Ints:
     return np.array(words, np.int64)
 
 
-def _pop_many(
-    states: Ints, words: Ints, code: Tables, finder: Finder, rows: Ints, ids: Ints
-) -> int:
+def _pop_many(states: Ints, words: Ints, code: Tables, find: Finder, rows: Ints, ids: Ints) -> int:
     """Pop symbols in place, into `ids`; how many words came back."""
-    lanes, at, (factor, find) = len(states), len(words), finder
-    base = rows * factor
+    lanes, at = len(states), len(words)
     for low in range(0, len(rows), lanes):
         part = slice(low, low + lanes)
         x = states[: len(rows) - low]
         slot = x & code.slots - 1
-        ids[part] = find(base[part], slot)
+        ids[part] = find(rows[part], slot)
         now = ids[part]
         x >>= code.precision
         x *= code.freq[now]
@@ -212,7 +209,7 @@ def _pop_many(
     return len(words) - at
 
 
-def _pop_one(states: Ints, words: Ints, code: Tables, finder: Finder, rows: Ints, ids: Ints) -> int:
+def _pop_one(states: Ints, words: Ints, code: Tables, find: Finder, rows: Ints, ids: Ints) -> int:
     """`_pop_many` for one lane."""
     x, at, left = int(states[0]), len(words), words.tolist()
     starts = {row: [*code.starts[row].tolist(), code.slots] for row in np.unique(rows).tolist()}

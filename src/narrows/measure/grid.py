@@ -70,11 +70,7 @@ class Grids:
         Raises:
             InvalidInput: values that are NaN or infinite.
         """
-        parts = reading.tensors()
-        for name, part in parts.items():
-            if not bool(part.isfinite().all()):
-                raise wrong(f"model: {name}", "NaN or infinite values", "finite values")
-        return cls({name: unit_grid(part.cpu()) for name, part in parts.items()})
+        return cls({name: unit_grid(part) for name, part in _finite(reading).items()})
 
     @property
     def exact(self) -> bool:
@@ -86,9 +82,13 @@ class Grids:
         return Grids({name: grid.coarser(step) for name, grid in self.grids.items()})
 
     def symbols(self, reading: Reading) -> Tensor:
-        """`(n, numbers)` int64: all that passes, side by side."""
-        parts = reading.tensors()
-        return torch.cat([g.symbols(parts[name].cpu()) for name, g in self.grids.items()], 1)
+        """`(n, numbers)` int64: all that passes, side by side.
+
+        Raises:
+            InvalidInput: values that are NaN or infinite.
+        """
+        parts = _finite(reading)
+        return torch.cat([grid.symbols(parts[name]) for name, grid in self.grids.items()], 1)
 
     def restore(self, symbols: Tensor, like: Reading) -> Reading:
         """The reading a receiver sees in place of `like`."""
@@ -101,3 +101,12 @@ class Grids:
             indices=restored.get("indices"),
             context={name: restored[f"context.{name}"] for name in like.context},
         )
+
+
+def _finite(reading: Reading) -> dict[str, Tensor]:
+    """The tensors of a reading, on the CPU."""
+    parts = {name: part.cpu() for name, part in reading.tensors().items()}
+    for name, part in parts.items():
+        if not bool(part.isfinite().all()):
+            raise wrong(f"model: {name}", "NaN or infinite values", "finite values")
+    return parts

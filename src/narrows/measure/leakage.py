@@ -177,5 +177,6 @@ def _whitening(scores: Tensor) -> tuple[Tensor, Tensor]:
     """
     mean = scores.mean(0)
     values, vectors = torch.linalg.eigh((scores - mean).T.cov(correction=0).reshape(len(mean), -1))
-    varies = values > _ROUNDING * values.amax().clamp(min=_ROUNDING)
-    return mean, vectors[:, varies] / values[varies].sqrt()
+    varies = values > _ROUNDING * values[-1]
+    varies[-1] = True  # one column at least, of zeros where no score varies
+    return mean, vectors[:, varies] / values[varies].clamp(min=_ROUNDING**2).sqrt()

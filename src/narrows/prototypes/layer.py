@@ -59,12 +59,12 @@ class PrototypeLayer(Bottleneck):
             InvalidInput: a class without a row, NaN, or wrong shapes.
         """
         memory = PrototypeMemory(self.features).update(h, y)
-        held = memory.labels.tolist()
+        held = set(memory.labels.tolist())
+        if strange := held - set(range(len(self.names))):
+            raise wrong("y", f"class id {min(strange)}", f"ids 0 to {len(self.names) - 1}")
         for i, name in enumerate(self.names):
             if i not in held:
                 raise wrong("y", f"no example for {name!r}", "at least one example per class")
-        if len(held) > len(self.names):
-            raise wrong("y", f"class id {held[-1]}", f"ids below {len(self.names)}")
         self.prototypes.copy_(memory.means)
         self.nearest.copy_(_nearest(h, y, self.prototypes))
         return self

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from narrows.errors import unknown, wrong, wrong_type
 from narrows.prototypes.distances import DISTANCES, cosine_distances, squared_distances
 
-_BLOCK = 4096  # rows of a class summed in single precision before they join a double total
+_BLOCK = 16_384  # rows summed in single precision before they join a double-precision total
 _ROWS = 65_536  # rows at a time in predict: bounds its memory
 
 
@@ -64,7 +64,7 @@ class PrototypeMemory(nn.Module):
     def update(self, embeddings: Any, labels: Any) -> Self:
         """Learn `(n, dim)` embeddings of classes `(n,)`, in any order and any number of calls.
 
-        Memory beside the arguments: one block of sums, `(classes, dim)`.
+        Memory beside the arguments: two tables of sums, `(classes, dim)`, and a row number each.
 
         Args:
             embeddings: floating point; half precision is averaged in single precision.
@@ -79,7 +79,7 @@ class PrototypeMemory(nn.Module):
             found = f"{tuple(y.shape)} labels for {len(z)} embeddings"
             raise wrong("labels", found, "one label per embedding, at least one")
         seen, index, counts = _rows_of(y.to(z.device))
-        sums = _class_sums(z, index, counts)
+        sums = _class_sums(z, index, len(seen))
         return self._join(seen, sums / counts.unsqueeze(1), counts)
 
     @torch.no_grad()
@@ -165,9 +165,8 @@ class PrototypeMemory(nn.Module):
         ):
             rows = torch.searchsorted(every, part)
             total[rows] += number
-            share = (
-                number.to(centre) / total[rows]
-            )  # in double precision: a ratio of integers is not
+            # A ratio of integers would be single precision.
+            share = number.to(centre) / total[rows]
             joined[rows] += share.unsqueeze(1) * (centre - joined[rows])
         self.labels, self.counts, self.means = every, total, joined
         return self
@@ -236,16 +235,16 @@ def _rows_of(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return present.nonzero().flatten() + low, index, counts[present]
 
 
-def _class_sums(z: Tensor, index: Tensor, counts: Tensor) -> Tensor:
+def _class_sums(z: Tensor, index: Tensor, classes: int) -> Tensor:
     """`(classes, dim)` sums in double precision.
 
     Rows are summed by blocks in their own precision, which costs what one `index_add_` costs;
-    a block holds so few rows of any class that rounding stays near that of a single number.
+    the short blocks keep rounding near that of a single number.
     """
-    sums = z.new_zeros(len(counts), z.shape[1], dtype=torch.float64)
+    sums = z.new_zeros(classes, z.shape[1], dtype=torch.float64)
     wide = torch.promote_types(z.dtype, torch.float32)
     part = torch.zeros_like(sums, dtype=wide)
-    rows = max(4 * _BLOCK, _BLOCK * len(z) // int(counts.max()))
+    rows = max(_BLOCK, 2 * classes)
     for block, of in zip(z.split(rows), index.split(rows), strict=True):
         sums += part.zero_().index_add_(0, of, block.to(wide))
     # One bad row spoils its class's sum, so the sums tell about all rows.
@@ -254,5 +253,5 @@ def _class_sums(z: Tensor, index: Tensor, counts: Tensor) -> Tensor:
             raise wrong("embeddings", "NaN or infinity", "finite numbers")
         if wide == torch.float64:
             raise wrong("embeddings", "numbers whose sum overflows", "smaller numbers")
-        return _class_sums(z.double(), index, counts)
+        return _class_sums(z.double(), index, classes)
     return sums
