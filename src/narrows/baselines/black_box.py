@@ -14,7 +14,7 @@ from narrows.method import Method, check_positive
 from narrows.model import NarrowModel
 from narrows.registry import MethodInfo
 from narrows.train import Run, fit_stage
-from narrows.train.steps import accuracy_on, solve_head, written
+from narrows.train.steps import accuracy_on, enough_epochs, solve_head, written
 
 
 def train_black_box(
@@ -23,7 +23,7 @@ def train_black_box(
     val: Examples | None,
     run: Run,
     *,
-    epochs: int,
+    epochs: int | None,
     batch_size: int,
     lr: float,
 ) -> None:
@@ -43,7 +43,7 @@ def train_black_box(
         loss,
         {"x": train.x, "y": train.y},
         torch.optim.Adam(model.parameters(), lr),
-        epochs=epochs,
+        epochs=enough_epochs(epochs, len(train), batch_size),
         batch_size=batch_size,
         validate=accuracy_on(model, val),
     )
@@ -55,7 +55,7 @@ class BlackBox(Method):
 
     Args:
         encoder: see `encoders.make_encoder`.
-        epochs: passes over the training rows.
+        epochs: passes over the training rows; None is 20, or more on small data (3,000 steps).
         batch_size: rows a step.
         lr: of Adam.
         seed: of everything random.
@@ -80,7 +80,7 @@ class BlackBox(Method):
     def __init__(
         self,
         encoder: str | nn.Module = "auto",
-        epochs: int = 20,
+        epochs: int | None = None,
         batch_size: int = 64,
         lr: float = 3e-3,
         seed: int = 0,

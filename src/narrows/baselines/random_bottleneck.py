@@ -50,7 +50,7 @@ class RandomBottleneck(Method):
     Args:
         units: how many; None takes as many as the data have concepts, or 20 without concepts.
         encoder: see `encoders.make_encoder`.
-        epochs: passes over the training rows for the encoder.
+        epochs: passes over the training rows for the encoder; None as for the black box.
         batch_size: rows a step.
         lr: of Adam.
         seed: of everything random, the directions included.
@@ -75,7 +75,7 @@ class RandomBottleneck(Method):
         self,
         units: int | None = None,
         encoder: str | nn.Module = "auto",
-        epochs: int = 20,
+        epochs: int | None = None,
         batch_size: int = 64,
         lr: float = 3e-3,
         seed: int = 0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import pairwise
@@ -89,7 +90,8 @@ def _one_seed(size: str, seed: int, data: Dataset, values: Any, rows: Any) -> No
     measured = {name: _measure(method.model_, data.test) for name, method in fitted.items()}
     for name, numbers in measured.items():
         for key, value in numbers.items():
-            rows[name][key].append(value)
+            if math.isfinite(value):  # without a prior there is no rate
+                rows[name][key].append(value)
     rows["chance"]["accuracy"].append(1 / len(data.classes))
     attacked = [measured[f"VIB beta {b:g}"]["under attack"] for b in BETAS[:-1]]
     plain, priced = measured["VIB beta 0"], measured["VIB beta 0.01"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -13,12 +14,25 @@ from narrows.functional.logistic import fit_softmax
 from narrows.model import NarrowModel
 
 _ROWS = 4096
+_LEAST_EPOCHS, _LEAST_STEPS = 20, 3_000
 # Decay per row of a solved linear head. The first is the published 5e-5, which belongs to SGD that
 # stops early; at the optimum it can be far too strong (a sum of two one-hot digits needs weights
 # near 100), so the validation rows choose.
 _DECAYS = (5e-5, 1e-6)
 _SOLVED = 1e-3  # share of the gradient left: validation scores do not move below it
 _STEPS = 200
+
+
+def enough_epochs(epochs: int | None, rows: int, batch_size: int) -> int:
+    """The epochs asked for; None gives at least 20, and at least 3,000 steps on small data.
+
+    Example:
+        >>> enough_epochs(None, 10_000, 64), enough_epochs(None, 128, 64), enough_epochs(5, 128, 64)
+        (20, 1500, 5)
+    """
+    if epochs is not None:
+        return epochs
+    return max(_LEAST_EPOCHS, math.ceil(_LEAST_STEPS / math.ceil(rows / batch_size)))
 
 
 def batches(examples: Examples, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
