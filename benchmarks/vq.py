@@ -87,7 +87,7 @@ def calls(train: bool) -> tuple[Callable[[], Any], Callable[[], Any], dict[str, 
 def peak(name: str) -> float:
     """Megabytes by which one training pass raises a process's peak memory."""
     command = [sys.executable, __file__, name]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603  # this file
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(done.stdout) / 1e6
 
 
