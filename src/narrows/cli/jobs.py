@@ -30,7 +30,7 @@ DEMO = (
     "key-value",
     "channel",
 )
-DEMO_EPOCHS = 8  # fewer than the methods' own, so that all rows take under three minutes
+DEMO_EPOCHS = 6  # fewer than the methods' own, so that all rows take under three minutes
 
 
 @app.command()
