@@ -9,54 +9,18 @@ equal numpy's in double precision before anything is timed. Run with the machine
 
 from __future__ import annotations
 
-import json
-import os
-import platform
-import statistics
 import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _timing import in_turns, report, times_as_fast
 from torch import Tensor
 
 from narrows.prototypes import PrototypeMemory
 
 ROWS, DIM, REPEATS = 1_000_000, 64, 11
 CLASSES = (10, 100, 1000)
-
-
-def in_turns(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, dict[str, float]]:
-    """Seconds of each call; they take turns, so that a busy moment hits all alike."""
-    taken: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            taken[name].append(time.perf_counter() - start)
-    # The first round warms up.
-    return {
-        name: {"median": statistics.median(times), "least": min(times), "most": max(times)}
-        for name, times in ((name, times[1:]) for name, times in taken.items())
-    }
-
-
-def report(name: str, result: dict[str, Any]) -> None:
-    """Write a result beside what it was measured on, and print it."""
-    result |= {
-        "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
-        "load average after": os.getloadavg()[0],
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    path = Path(__file__).parent / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result, indent=2))
 
 
 def worst_gap(z: Tensor, y: Tensor, classes: int) -> float:
@@ -85,11 +49,10 @@ def main() -> None:
             },
             REPEATS,
         )
-        ratio = seconds["update"]["median"] / seconds["index_add_"]["median"]
         result["by classes"][str(classes)] = {
             "largest difference from numpy": gap,
             "seconds": seconds,
-            "times index_add_": ratio,
+            "times index_add_": times_as_fast(seconds, "index_add_", "update"),
         }
     report("prototype_update", result)
 

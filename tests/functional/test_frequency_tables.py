@@ -121,9 +121,17 @@ def test_all_ways_to_find_a_slot_agree_with_a_linear_scan(
     rng = np.random.default_rng(seed)
     row, slot = rng.integers(0, len(freq), 50), rng.integers(0, slots, 50)
     want = [int((np.cumsum(freq[r]) <= s).sum()) for r, s in zip(row, slot, strict=True)]
-    ways = [tables.finder(0), tables.finder(10**9)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_LOOKUP", 0)
-        ways.append(tables.finder(10**9))
+    ways = [tables._halve, tables._look_up]
+    if precision > module._COARSE:
+        ways.append(tables._step)
     for find in ways:
         assert (find(row, slot) - row * tables.width).tolist() == want
+
+
+def test_a_look_up_table_is_made_when_it_has_paid_for_itself() -> None:
+    tables = Tables(np.full((20, 4), 2**14))
+    assert tables.finder(10) == tables._halve
+    assert tables.finder(5000) == tables._step
+    for _ in range(40):
+        find = tables.finder(5000)
+    assert find == tables._look_up

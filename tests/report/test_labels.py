@@ -1,49 +1,8 @@
-"""Labels stay apart, and numbers read as people write them."""
+"""Numbers and names read as people write them."""
 
 from __future__ import annotations
 
-import numpy as np
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.optimize import minimize
-
-from narrows.report.labels import joined, number, one_line, percent, signed, spread
-
-POSITIONS = st.lists(st.floats(-50, 50), min_size=1, max_size=8)
-
-
-@given(POSITIONS, st.floats(0.1, 20))
-def test_spread_keeps_order_and_gap(positions: list[float], gap: float) -> None:
-    placed = spread(positions, gap)
-    order = np.argsort(positions, kind="stable")
-    moved = np.array(placed)[order]
-    assert np.all(np.diff(moved) >= gap - 1e-9)
-    np.testing.assert_allclose(np.mean(placed), np.mean(positions), atol=1e-9)
-
-
-@given(st.lists(st.floats(-20, 20), min_size=2, max_size=5), st.floats(0.5, 10))
-def test_spread_moves_as_little_as_a_constrained_optimiser(
-    positions: list[float], gap: float
-) -> None:
-    wanted = np.sort(positions)
-    best = minimize(
-        lambda x: ((x - wanted) ** 2).sum(),
-        wanted.mean() + gap * (np.arange(len(wanted)) - (len(wanted) - 1) / 2),
-        jac=lambda x: 2 * (x - wanted),
-        constraints=[
-            {"type": "ineq", "fun": lambda x, i=i: x[i + 1] - x[i] - gap}
-            for i in range(len(wanted) - 1)
-        ],
-        options={"ftol": 1e-12, "maxiter": 500},
-    )
-    ours = np.array(spread(wanted.tolist(), gap))
-    assert ((ours - wanted) ** 2).sum() <= best.fun + 1e-6
-
-
-@given(st.floats(-50, 50), st.floats(0.1, 5))
-def test_positions_far_apart_stay_where_they_are(start: float, gap: float) -> None:
-    positions = [start, start + 2 * gap, start + 5 * gap]
-    np.testing.assert_allclose(spread(positions, gap), positions, atol=1e-9)
+from narrows.report.labels import joined, number, one_line, percent, signed
 
 
 def test_what_has_no_number_is_a_dash() -> None:

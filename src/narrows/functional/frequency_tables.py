@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,7 +12,7 @@ from torch import Tensor
 from narrows.errors import wrong, wrong_type
 from narrows.functional.bit_stack import Ints
 
-_LOOKUP = 2**20  # slots that a look-up table may have: larger ones leave the cache
+_LOOKUP = 2**24  # slots that a look-up table may have
 _COARSE = 6  # a coarse one holds every 64th
 Finder = Callable[[Ints, Ints], Ints]
 
@@ -79,7 +80,7 @@ class Tables:
 
     They are flat, with rows as wide as a power of two: an id is `row * width + symbol`.
 
-    Memory: 40 bytes an entry.
+    Memory: 40 bytes an entry, and once many symbols are decoded up to 2^24 slots (32 or 64 MB).
     """
 
     def __init__(self, tables: ArrayLike) -> None:
@@ -99,6 +100,7 @@ class Tables:
         self.starts = np.cumsum(table, 1) - table
         self.freq, self.start = table.ravel(), self.starts.ravel()
         self.bits = self.precision - np.log2(np.maximum(self.freq, 1))
+        self._uses = 0
 
     def rows(self, table_index: ArrayLike) -> Ints:
         """Checked rows `(N,)`."""
@@ -125,25 +127,40 @@ class Tables:
         return ids
 
     def finder(self, uses: int) -> Finder:
-        """A function of rows and slots `(lanes,)` that gives ids, the quickest for that many uses.
+        """A function of rows and slots `(lanes,)` that gives ids.
 
-        A table of all slots; or of every 64th, which settles most, and halving for the rest; or
-        halving alone.
+        Halving, where that many uses are not worth a table; a table of every 64th slot, which
+        settles most, with halving for the rest; and a table of all slots, once that many uses
+        have been asked for in all.
         """
-        if self.count * self.slots <= min(_LOOKUP, 4 * uses):
-            every = np.repeat(np.arange(len(self.freq), dtype=np.int32), self.freq)
-            return lambda row, slot: every[(row << self.precision) + slot]
-        if self.precision <= _COARSE or self.count << self.precision - _COARSE > 4 * uses:
+        self._uses += uses
+        if self.count * self.slots <= min(_LOOKUP, 8 * self._uses):
+            return self._look_up
+        if self.precision <= _COARSE or self.count << self.precision - _COARSE > 8 * uses:
             return self._halve
-        coarse = self._at_every(1 << _COARSE)
+        return self._step
 
-        def find(row: Ints, slot: Ints) -> Ints:
-            at = coarse[(row << self.precision - _COARSE) + (slot >> _COARSE)]
-            late = (self.start[at] + self.freq[at] <= slot).nonzero()[0]
+    @cached_property
+    def _every(self) -> NDArray[np.unsignedinteger]:
+        kind = np.min_scalar_type(len(self.freq))
+        return np.repeat(np.arange(len(self.freq), dtype=kind), self.freq)
+
+    @cached_property
+    def _coarse(self) -> Ints:
+        return self._at_every(1 << _COARSE)
+
+    def _look_up(self, row: Ints, slot: Ints) -> Ints:
+        return self._every[(row << self.precision) + slot].astype(np.int64)
+
+    def _step(self, row: Ints, slot: Ints) -> Ints:
+        at = self._coarse[(row << self.precision - _COARSE) + (slot >> _COARSE)]
+        late = (self.start[at] + self.freq[at] <= slot).nonzero()[0]
+        at[late] += 1
+        now = at[late]
+        late = late[self.start[now] + self.freq[now] <= slot[late]]
+        if len(late):
             at[late] = self._halve(row[late], slot[late])
-            return at
-
-        return find
+        return at
 
     def _at_every(self, step: int) -> Ints:
         """Ids at slots 0, step, 2 step, ... of each row, one row after the other."""

@@ -90,9 +90,17 @@ def decode(stream: bytes, table_index: ArrayLike, tables: ArrayLike | Tables) ->
         FileRefused: a stream that is damaged, or was not made with these tables and indices.
     """
     code = _ready(tables)
-    every = code.rows(table_index)
-    certain = code.certain[every]
-    rows = every[certain < 0]
+    rows = code.rows(table_index)
+    if not (code.certain >= 0).any():
+        return _decode(stream, rows, code) & code.width - 1
+    ids = code.certain[rows]
+    unsure = ids < 0
+    ids[unsure] = _decode(stream, rows[unsure], code)
+    return ids & code.width - 1
+
+
+def _decode(stream: bytes, rows: Ints, code: Tables) -> Ints:
+    """Ids under tables that all have more than one symbol."""
     ids = np.zeros_like(rows)
     blocks = list(_blocks(len(ids), stream[0])) if stream else []
     find, stack = code.finder(len(ids)), from_bytes(stream[1:])
@@ -104,8 +112,7 @@ def decode(stream: bytes, table_index: ArrayLike, tables: ArrayLike | Tables) ->
     rest, state = pop(stack, 1)
     if len(rest) or state != _first_state(ids & code.width - 1):
         raise FileRefused("stream: found a wrong checksum, wanted a stream of these tables")
-    certain[certain < 0] = ids
-    return certain & code.width - 1
+    return ids
 
 
 def ideal_bits(symbols: ArrayLike, table_index: ArrayLike, tables: ArrayLike | Tables) -> float:
@@ -211,17 +218,21 @@ def _pop_many(states: Ints, words: Ints, code: Tables, find: Finder, rows: Ints,
 
 def _pop_one(states: Ints, words: Ints, code: Tables, find: Finder, rows: Ints, ids: Ints) -> int:
     """`_pop_many` for one lane."""
-    x, at, left = int(states[0]), len(words), words.tolist()
+    x, precision, mask = int(states[0]), code.precision, code.slots - 1
+    left = words[max(0, len(words) - len(rows)) :].tolist()  # a symbol takes one at most
+    at, found = len(left), []
     starts = {row: [*code.starts[row].tolist(), code.slots] for row in np.unique(rows).tolist()}
-    for i, row in enumerate(rows.tolist()):
-        slot = x & code.slots - 1
-        symbol = bisect_right(starts[row], slot) - 1
-        start, end = starts[row][symbol : symbol + 2]
-        x = (end - start) * (x >> code.precision) + slot - start
+    for row in rows.tolist():
+        ends = starts[row]
+        slot = x & mask
+        symbol = bisect_right(ends, slot)
+        start = ends[symbol - 1]
+        x = (ends[symbol] - start) * (x >> precision) + slot - start
         if x < LOW:
             at -= 1
             enough(at)
             x = x << 16 | left[at]
-        ids[i] = row * code.width + symbol
+        found.append(symbol - 1)
     states[0] = x
-    return len(words) - at
+    ids[:] = rows * code.width + np.array(found, np.int64)
+    return len(left) - at

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from narrows.errors import require
-from narrows.report.labels import one_line, spread
+from narrows.report.labels import one_line
+from narrows.report.layout import beside, spread
 
 # Okabe and Ito's colours without black and yellow, which vanish on dark or light pages.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -191,25 +192,25 @@ def _log_axis(axes: Any, bits: Sequence[float]) -> None:
 
 
 def _label_points(axes: Any, points: Sequence[Point]) -> None:
-    """Names beside the points: left or right of them, apart from one another."""
+    """Names beside the points, where they cover neither one another nor another point."""
     _settle(axes)
-    low, high = axes.get_xlim()
-    middle = (low * high) ** 0.5
-    for side in (True, False):
-        here = [p for p in points if bool(p.bits <= middle) is side]
-        heights = [axes.transData.transform((p.bits, p.accuracy))[1] for p in here]
-        for point, height, free in zip(here, heights, spread(heights, _FONT * 1.25), strict=True):
-            axes.annotate(
-                one_line(point.name),
-                (point.bits, point.accuracy),
-                xytext=(9 if side else -9, free - height),
-                textcoords="offset points",
-                ha="left" if side else "right",
-                va="center",
-                fontsize=_FONT - 1,
-                color=QUIET if point.reference else INK,
-                parse_math=False,
-            )
+    places = [axes.transData.transform((p.bits, p.accuracy)) for p in points]
+    frame = axes.bbox.extents
+    texts = [one_line(p.name) for p in points]
+    sizes = [(0.58 * (_FONT - 1) * len(text), 1.2 * (_FONT - 1)) for text in texts]
+    boxes = beside([(float(x), float(y)) for x, y in places], sizes, tuple(frame))
+    for point, text, place, box in zip(points, texts, places, boxes, strict=True):
+        axes.annotate(
+            text,
+            (point.bits, point.accuracy),
+            xytext=((box[0] + box[2]) / 2 - place[0], (box[1] + box[3]) / 2 - place[1]),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=_FONT - 1,
+            color=QUIET if point.reference else INK,
+            parse_math=False,
+        )
 
 
 def _label_ends(axes: Any, ends: Sequence[tuple[str, float, float, str]]) -> None:

@@ -1,4 +1,4 @@
-"""Words of the reports: names on one line, numbers as people write them, labels kept apart."""
+"""Words of the reports: names on one line, numbers as people write them."""
 
 from __future__ import annotations
 
@@ -51,31 +51,6 @@ def signed(value: float, digits: int = 2) -> str:
 def unknown(value: float | None) -> bool:
     """Whether there is no number."""
     return value is None or math.isnan(value)
-
-
-def spread(positions: Sequence[float], gap: float) -> list[float]:
-    """Positions moved as little as needed so that any two are at least a gap apart.
-
-    The order is kept. This is the least-squares solution: neighbours that are too close form a
-    block around their mean (the pool-adjacent-violators algorithm).
-
-    Example:
-        >>> spread([0.0, 0.0, 10.0], 2.0)
-        [-1.0, 1.0, 10.0]
-    """
-    order = sorted(range(len(positions)), key=lambda i: positions[i])
-    blocks: list[tuple[float, int]] = []  # mean of (position - rank * gap), and size
-    for rank, i in enumerate(order):
-        mean, size = positions[i] - rank * gap, 1
-        while blocks and blocks[-1][0] >= mean:
-            other, count = blocks.pop()
-            mean, size = (mean * size + other * count) / (size + count), size + count
-        blocks.append((mean, size))
-    means = [mean for mean, size in blocks for _ in range(size)]
-    placed = [0.0] * len(positions)
-    for rank, (i, mean) in enumerate(zip(order, means, strict=True)):
-        placed[i] = mean + rank * gap
-    return placed
 
 
 def joined(parts: Sequence[str], word: str = "and") -> str:

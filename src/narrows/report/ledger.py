@@ -134,7 +134,7 @@ def _cell(table: Table, row: str, column: Column, best: bool) -> dict[str, Any]:
     shown, _, error = table.cell(row, column).partition(" ± ")
     if not table.standard_error(row, column.key) > 0:
         error = ""
-    return {"text": "–" if shown == "-" else shown, "error": error, "best": best}
+    return {"text": "–" if shown == "-" else shown.replace("-", "−"), "error": error, "best": best}
 
 
 def _best(table: Table, column: Column) -> Sequence[str]:
@@ -143,6 +143,8 @@ def _best(table: Table, column: Column) -> Sequence[str]:
         return ()
     means = {n: table.mean(n, column.key) for n in table.names if not is_reference(table, n)}
     known = {n: m for n, m in means.items() if _known(m)}
+    if column.key == "leakage":  # none is none: below zero there is nothing to gain
+        known = {n: max(m, 0.0) for n, m in known.items()}
     if len(known) < 2:
         return ()
     top = (max if column.better == "higher" else min)(known.values())
