@@ -31,6 +31,7 @@ from narrows.functional.logistic import Solved, fit_logistic
 
 ROWS, FEATURES, CONCEPTS, LEADING = 5994, 2048, 112, 200
 ROUNDS, TOL = 7, 1e-6
+NOTES = ("concepts timed, each once", "iterations", "largest difference of a coefficient")
 
 
 def data() -> tuple[Tensor, Tensor]:
@@ -77,6 +78,27 @@ def timed(call: Any) -> tuple[Any, float, float]:
     return result, time.perf_counter() - start, time.process_time() - busy
 
 
+def summary(
+    rounds: int,
+    mine: list[tuple[float, float]],
+    theirs: dict[str, list[tuple[float, float]]],
+    notes: dict[str, dict[str, float]],
+) -> dict[str, Any]:
+    """What the rounds so far say."""
+    seconds = spread(*map(list, zip(*mine, strict=True)))
+    peers = {}
+    for name, times in theirs.items():
+        scale = CONCEPTS / notes[name]["concepts timed, each once"]
+        clock, busy = (scale * sum(part) for part in zip(*times, strict=True))
+        peers[name] = notes[name] | {
+            "seconds for all concepts": clock,
+            "processor seconds": busy,
+            "times as fast": clock / seconds["median"],
+            "times as fast, processor": busy / seconds["processor median"],
+        }
+    return {"rounds": f"{rounds} of {ROUNDS}", "seconds": seconds, "scikit-learn": peers}
+
+
 def main() -> None:
     threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
     torch.set_num_threads(threads)
@@ -87,12 +109,20 @@ def main() -> None:
     assert solved.converged.all()
     assert left.max() <= 2 * TOL, float(left.max())
     reference = np.concatenate([solved.weight.numpy(), solved.bias.numpy()[:, None]], 1)
-
+    settings = {
+        "rows": ROWS,
+        "features": FEATURES,
+        "concepts": CONCEPTS,
+        "l2": "C = 1 on standardised features",
+        "positive": [0.03, 0.5],
+        "steps": solved.iterations,
+        "largest share of a gradient left": float(left.max()),
+        "target": "5 times as fast",
+    }
     ways = {"1e-7, float64": (x.double().numpy(), 1e-7), "1e-4, float32": (x.numpy(), 1e-4)}
     mine: list[tuple[float, float]] = []
     theirs: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
-    apart = dict.fromkeys(ways, 0.0)
-    steps = dict.fromkeys(ways, 0)
+    notes = {name: dict.fromkeys(NOTES, 0.0) for name in ways}
     chosen = list(range(0, CONCEPTS, 1 if sys.argv[2:] == ["all"] else 4))
     with threadpool_limits(threads):
         for turn in range(ROUNDS):
@@ -104,44 +134,15 @@ def main() -> None:
                     lambda f=features, c=concepts, t=tol: scikit(f, y, c, t)
                 )
                 theirs[name].append((clock, busy))
-                steps[name] += used
                 gap = float(np.abs(found - reference[concepts]).max())
-                apart[name] = max(apart[name], gap)
-            print(f"round {turn + 1} of {ROUNDS}: {mine[-1]} {[t[-1] for t in theirs.values()]}")
-    assert apart["1e-7, float64"] <= 1e-3, apart
-    seconds = spread(*map(list, zip(*mine, strict=True)))
-    scale = CONCEPTS / len(chosen)
-    totals = {
-        name: [scale * sum(part) for part in zip(*times, strict=True)]
-        for name, times in theirs.items()
-    }
-    report(
-        "concept_stage" if threads == 1 else f"concept_stage_{threads}_threads",
-        {
-            "rows": ROWS,
-            "features": FEATURES,
-            "concepts": CONCEPTS,
-            "l2": "C = 1 on standardised features",
-            "positive": [0.03, 0.5],
-            "runs": ROUNDS,
-            "steps": solved.iterations,
-            "largest share of a gradient left": float(left.max()),
-            "seconds": seconds,
-            "scikit-learn": {
-                name: {
-                    "concepts timed, each once": len(chosen),
-                    "seconds for all concepts": totals[name][0],
-                    "processor seconds": totals[name][1],
-                    "iterations a concept": steps[name] / len(chosen),
-                    "largest difference of a coefficient": apart[name],
-                    "times as fast": totals[name][0] / seconds["median"],
-                    "times as fast, processor": totals[name][1] / seconds["processor median"],
-                }
-                for name in ways
-            },
-            "target": "5 times as fast",
-        },
-    )
+                note = notes[name]
+                note[NOTES[0]] += len(concepts)
+                note[NOTES[1]] += used
+                note[NOTES[2]] = max(note[NOTES[2]], gap)
+            assert notes["1e-7, float64"][NOTES[2]] <= 1e-3, notes
+            # After each round, so that a run which is cut short leaves what it has measured.
+            name = "concept_stage" if threads == 1 else f"concept_stage_{threads}_threads"
+            report(name, settings | summary(turn + 1, mine, theirs, notes))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ LAYERS = (
     ("registry",),
     ("method",),
     registry.ROOMS,
-    ("compare", "claims", "testing"),
+    ("comparison", "claims", "testing"),
     ("report",),
     ("runs",),
     ("cli",),
@@ -71,7 +71,7 @@ def test_imports_run_downwards_and_rooms_do_not_import_one_another() -> None:
             allowed = other == own or level[other] < level[own]
             within = {own, other} <= {"heads", "encoders", "wire", "explanation"}
             within |= {own, other} <= {"train", "measure", "cost"}
-            within |= {own, other} <= {"compare", "claims", "testing"}
+            within |= {own, other} <= {"comparison", "claims", "testing"}
             if not (allowed or within):
                 wrong.append(f"{own} imports {module} ({path.name})")
     assert not wrong, "\n".join(wrong)
@@ -92,6 +92,14 @@ def test_public_names_are_the_listed_ones_and_all_of_them_load() -> None:
         assert getattr(narrows, name) is not None
     with pytest.raises(AttributeError, match="CBN"):
         narrows.CBN  # noqa: B018  # the attribute access is what is tested
+
+
+def test_loading_a_name_twice_gives_the_same_thing() -> None:
+    """A module of the same name would take a public function's place once it is imported."""
+    for name in narrows.__all__:
+        first = getattr(narrows, name)
+        assert getattr(narrows, name) is first, name
+    assert callable(narrows.compare)
 
 
 def test_files_stay_short() -> None:

@@ -25,7 +25,7 @@ _HOME = {
     "Examples": "narrows.data",
     "Dataset": "narrows.data",
     "load": "narrows.data",
-    "compare": "narrows.compare",
+    "compare": "narrows.comparison",
     "from_pretrained": "narrows.method",
 }
 _ROOMS = ("data", "measure", "cost", "train", "functional", "testing", "registry", "store")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from narrows.baselines import BlackBox, RandomBottleneck
-from narrows.compare import Table, compare
+from narrows.comparison import Table, compare
 from narrows.concepts import CBM
 from narrows.data import Dataset, load
 

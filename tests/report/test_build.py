@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from narrows.compare import Table
+from narrows.comparison import Table
 from narrows.concepts import CBM
 from narrows.data import Dataset
 from narrows.data.record import Concepts, Examples

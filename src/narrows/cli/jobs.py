@@ -12,7 +12,7 @@ from narrows.cli import console, options
 from narrows.cli.app import ARGUMENTS, UsageError, app
 
 if TYPE_CHECKING:
-    from narrows.compare import Table
+    from narrows.comparison import Table
     from narrows.data import Dataset
     from narrows.method import Method
 
@@ -138,7 +138,7 @@ def _fitting(data: Dataset) -> list[str]:
 
 def _compared(methods: list[Method], data: Dataset, seeds: int, out: Path, quiet: bool) -> Table:
     from narrows import store
-    from narrows.compare import compare as compare_methods
+    from narrows.comparison import compare as compare_methods
     from narrows.train import TrainingStopped
 
     out.mkdir(parents=True, exist_ok=True)

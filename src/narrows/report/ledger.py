@@ -11,7 +11,7 @@ from narrows.report.labels import number, percent
 from narrows.report.page import figure
 
 if TYPE_CHECKING:
-    from narrows.compare import Column, Table
+    from narrows.comparison import Column, Table
 
 _MEANING = {
     "accuracy": "share of test rows whose label is right",

@@ -13,7 +13,7 @@ from narrows.report.measured import concept_numbers, has_concepts
 from narrows.report.page import write
 
 if TYPE_CHECKING:
-    from narrows.compare import Table
+    from narrows.comparison import Table
 
 Step = tuple[str, str]
 
