@@ -24,7 +24,9 @@ _WITHOUT_CONCEPTS = [
 
 
 @parametrize_with_checks(
-    _WITHOUT_CONCEPTS, expected_failed_checks=lambda method: ROWS[method.info.name].expected
+    _WITHOUT_CONCEPTS,
+    expected_failed_checks=lambda method: ROWS[method.info.name].expected,
+    xfail_strict=False,  # whether a last digit differs depends on the processor
 )
 def test_scikit_learn_accepts_the_method(estimator, check) -> None:
     check(estimator)

@@ -75,7 +75,7 @@ def test_a_dearer_rate_gives_fewer_bits() -> None:
     data = load("digit_pairs", seed=0, sizes=(600, 150, 150), task="parity")
     rates = [
         float(
-            Channel(units=6, encoder="mlp", epochs=60, rate_weight=w)
+            Channel(units=6, encoder="mlp", epochs=60, lr=0.01, rate_weight=w)
             .fit(data)
             .read(data.test)
             .rate.mean()
@@ -153,10 +153,10 @@ def test_fractions_are_refused_by_name() -> None:
 def test_a_correction_is_written_priced_and_sent() -> None:
     layer = ready()
     reading = layer.read(torch.zeros(2, 4))
-    corrected = layer.condition(reading, {"s1": 7.0})
-    assert corrected.units[:, 1].eq(7).all()
+    corrected = layer.condition(reading, {"s1": 60.0})
+    assert corrected.units[:, 1].eq(60).all()
     assert torch.equal(corrected.units[:, ::2], reading.units[:, ::2])
-    assert (corrected.rate > reading.rate).all()  # 7 is farther from the centre
+    assert (corrected.rate > reading.rate).all()  # 60 is far from the centre
     sent = layer.unpack(layer.pack(corrected))
     assert torch.equal(sent.units, corrected.units)
     assert torch.equal(sent.rate, corrected.rate)

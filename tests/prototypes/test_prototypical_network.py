@@ -145,6 +145,13 @@ def test_images_go_through_the_papers_four_blocks_and_tables_do_not(fitted) -> N
     assert not isinstance(method.model_.encoder, Conv4)
 
 
+def test_small_data_get_enough_episodes_unless_epochs_are_given() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 2))
+    y = x[:, 0] > 0
+    assert len(Prototypes().fit(x, y).history_) == 250  # two episodes each
+    assert len(Prototypes(epochs=7).fit(x, y).history_) == 7
+
+
 def test_a_users_own_encoder_is_trained() -> None:
     encoder = nn.Linear(3, 4)
     before = encoder.weight.detach().clone()

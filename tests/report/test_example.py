@@ -164,9 +164,10 @@ def test_the_example_is_the_clearest_that_brute_force_finds(seed: int) -> None:
     assert found is not None
     assert found.mistake
     first = expected.get(1) or expected[2]
-    row, turn, _ = max(first, key=lambda option: option[2])
-    assert (found.row, found.turn.units) == (row, model.bottleneck.interventions[turn])
-    assert found.said == str(int(model(data.x[[row]]).prediction.argmax()))
+    sure = {(row, model.bottleneck.interventions[turn]): share for row, turn, share in first}
+    # Rows that read alike are equally sure up to rounding.
+    assert sure[found.row, found.turn.units] == pytest.approx(max(sure.values()), abs=1e-6)
+    assert found.said == str(int(model(data.x[[found.row]]).prediction.argmax()))
     assert found.then == found.truth
 
 

@@ -65,7 +65,7 @@ def measure(
 
 
 ROOM = 8 * MB - 4096  # just below the cap of a header
-CROWD = 199_500  # half of the cap of marks
+CROWD = 124_500  # half of the cap of marks
 BIG = 60 * MB
 
 

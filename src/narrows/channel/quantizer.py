@@ -17,7 +17,6 @@ from narrows.functional.coder import FactorizedCode, frequencies
 from narrows.reading import Reading
 
 _FAR = 2**20  # of a symbol: whole numbers this large are exact in float32
-_GAIN = math.log(10.0)  # at the start ten symbols span one unit of the features
 _KINDS = 128  # of escapes, as the coder defines them
 _ESCAPE = 1e-4  # least share of a table kept for symbols outside its window
 
@@ -50,7 +49,7 @@ class QuantizingBottleneck(Bottleneck):
     kinds: Tensor
 
     def __init__(
-        self, features: int, units: int = 16, rate_weight: float = 1e-2, reach: int = 127
+        self, features: int, units: int = 32, rate_weight: float = 1e-2, reach: int = 127
     ) -> None:
         if units < 1 or reach < 1:
             raise wrong("units, reach", f"{units}, {reach}", "at least 1 each")
@@ -59,7 +58,7 @@ class QuantizingBottleneck(Bottleneck):
         super().__init__([f"s{i}" for i in range(units)])
         self.rate_weight, self.reach = rate_weight, reach
         self.linear = nn.Linear(features, units)
-        self.gain = nn.Parameter(torch.full((units,), _GAIN))
+        self.gain = nn.Parameter(torch.zeros(units))  # logarithms: symbols a unit of the linear map
         self.prior = FactorizedPrior(units)
         self.register_buffer("offset", torch.zeros(units, dtype=torch.int64))
         self.register_buffer("frequencies", torch.zeros(units, 2 * reach + 2, dtype=torch.int32))

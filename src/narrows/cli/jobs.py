@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 Seeds = Annotated[int, typer.Option(min=1, help="How many trainings of each method.")]
 
-# The demo's rows: every kind of narrow place, beside the two references.
+REFERENCES = ("black-box", "random")  # rows that stand in every table
+# The demo's rows: every kind of narrow place.
 DEMO = (
-    "black-box",
-    "random",
+    *REFERENCES,
     "cbm:mode=independent",
     "cbm:mode=sequential",
     "cbm:mode=joint",
@@ -94,9 +95,12 @@ def compare(
     if (out / "table.json").exists() and not overwrite:
         raise wrong("--out", f"a comparison in {out}", "a fresh folder, or --overwrite")
     given = _listed(methods)
-    chosen = [_method(text, epochs, seed, device) for text in given] if given else []
+    for text in given:  # a wrong name is told before a long loading
+        _method(text, epochs, seed, device)
     loaded, _, _ = options.load_data(data, target, concepts, load or ())
-    chosen = chosen or [_method(name, epochs, seed, device) for name in _fitting(loaded)]
+    texts = given or _fitting(loaded)
+    missing = set(REFERENCES) - {text.split(":")[0] for text in texts}
+    chosen = [_method(text, epochs, seed, device) for text in (*sorted(missing), *texts)]
     table = _compared(chosen, loaded, seeds, out, quiet=as_json)
     _finish(table, out, write_table, _command(ctx), as_json)
 
@@ -123,7 +127,7 @@ def _method(text: str, epochs: int | None, seed: int, device: str | None) -> Met
     kind = options.find_method(name)
     texts = options.pairs_of(f"--methods {name}", settings)
     given: dict[str, Any] = {"seed": seed, "device": options.check_device(device)}
-    if epochs is not None:
+    if epochs is not None and "epochs" in signature(kind).parameters:
         given["epochs"] = epochs
     return options.build(kind, texts, **{k: v for k, v in given.items() if k not in texts})
 

@@ -20,6 +20,7 @@ episodes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -38,6 +39,7 @@ from narrows.train import Run, fit_stage
 from narrows.train.steps import accuracy_on, batches
 
 _HALVING = 2000  # episodes
+_EPOCHS, _EPISODES = 20, 500  # at least
 _CHANNELS = {"auto": 32, "conv4": 64}
 
 
@@ -52,7 +54,8 @@ class Prototypes(Method):
         encoder: see `encoders.make_encoder`; beside those, `conv4` is the paper's four blocks of
             64 channels for images. `auto` takes them at 32 channels, for small images on a CPU;
             `identity` makes the nearest-mean classifier of the features as they are.
-        epochs: passes over the training rows; each has `rows / (way (shots + queries))` episodes.
+        epochs: passes over the training rows, each of `rows / (way (shots + queries))` episodes;
+            None is 20, or more on small data (500 episodes).
         lr: of Adam.
         seed: of everything random.
         device: where training happens.
@@ -79,7 +82,7 @@ class Prototypes(Method):
         shots: int = 5,
         queries: int = 5,
         encoder: str | nn.Module = "auto",
-        epochs: int = 20,
+        epochs: int | None = None,
         lr: float = 1e-3,
         seed: int = 0,
         device: str | None = None,
@@ -118,6 +121,7 @@ class Prototypes(Method):
         sampler = EpisodicSampler(train.y, self.way, self.shots, self.queries)
         optimizer = torch.optim.Adam(model.encoder.parameters(), self.lr)
         halving = max(1, round(_HALVING / sampler.episodes))
+        enough = max(_EPOCHS, math.ceil(_EPISODES / sampler.episodes))
 
         def loss(batch: dict[str, Tensor]) -> Tensor:
             h = model.encoder(batch["x"]).unflatten(0, (sampler.way, -1))
@@ -137,7 +141,7 @@ class Prototypes(Method):
             loss,
             {"x": train.x, "y": train.y},
             optimizer,
-            epochs=self.epochs,
+            epochs=enough if self.epochs is None else self.epochs,
             batch_size=sampler.rows,
             validate=_settled_accuracy(model, train, val),
             schedule=torch.optim.lr_scheduler.StepLR(optimizer, halving, 0.5),

@@ -17,7 +17,7 @@ JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON
 
 DEEPEST = 64
 MOST_BYTES = 64 << 20
-MOST_MARKS = 400_000  # of `, : [ {`: a parsed value can take 30 times its text
+MOST_MARKS = 250_000  # of `, : [ {`: a parsed value can take 30 times its text
 _ADVICE = "large arrays belong in narrows.store.save"
 
 
@@ -103,7 +103,7 @@ def parse(text: str, where: str) -> Any:
 
     Raises:
         FileRefused: not JSON, NaN or infinity (also as 1e999), a key given twice, more than 64
-            levels, more than 400,000 values.
+            levels, more than 250,000 values.
     """
     try:
         if too_large := oversize(text, MOST_BYTES):
@@ -148,7 +148,7 @@ def write_json(path: AnyPath, value: JSON) -> None:
     """Replace `path` by the canonical JSON of `value`, so that its file digest is `digest(value)`.
 
     Raises:
-        InvalidInput: NaN or infinity, more than 64 levels, 64 MB or 400,000 values.
+        InvalidInput: NaN or infinity, more than 64 levels, 64 MB or 250,000 values.
         InvalidType: not JSON.
         WriteFailed: the file could not be written; the earlier one is untouched.
     """
