@@ -272,14 +272,19 @@ def _first_of_equal(codebook: Tensor, bias: Tensor, allowed: Tensor | None) -> T
 
     A matrix product may round equal columns differently, so arg-max alone can't tell.
     """
-    if not (bias.sort(1).values.diff(dim=1) == 0).any():
-        return None  # equal codes have equal norms
-    heads, codes = bias.shape
-    place = torch.arange(codes, device=bias.device)
-    result = place.repeat(heads, 1)
-    for head in range(heads):
-        usable = place if allowed is None else place[allowed[head]]
-        _, group = codebook[head, usable].unique(dim=0, return_inverse=True)
-        lowest = torch.full_like(usable, codes).scatter_reduce_(0, group, usable, "amin")
-        result[head, usable] = lowest[group]
+    order = bias.argsort(1)
+    ranked = bias.gather(1, order)
+    # Equal codes have equal norms, so only codes that share theirs with another are compared.
+    twin = torch.nn.functional.pad(ranked[:, 1:] == ranked[:, :-1], (1, 1))
+    suspect = torch.zeros_like(twin[:, 1:]).scatter_(1, order, twin[:, 1:] | twin[:, :-1])
+    if allowed is not None:
+        suspect &= allowed
+    head, code = suspect.nonzero(as_tuple=True)
+    if not len(head):
+        return None
+    rows = torch.cat([head[:, None].to(codebook.dtype), codebook[head, code]], 1)
+    _, group = rows.unique(dim=0, return_inverse=True)
+    lowest = code.new_full((len(head),), bias.shape[1]).scatter_reduce_(0, group, code, "amin")
+    result = torch.arange(bias.shape[1], device=bias.device).repeat(len(bias), 1)
+    result[head, code] = lowest[group]
     return result
