@@ -64,7 +64,7 @@ def measure(
     path.unlink()
 
 
-ROOM = 8 * MB - 4096  # just below the cap of a header
+ROOM = 4 * MB - 4096  # just below the cap of a header
 CROWD = 124_500  # half of the cap of marks
 BIG = 60 * MB
 

@@ -53,10 +53,13 @@ if sys.argv[2] == "count":  # four processes add to one number, each under the l
         os._exit(0)
     sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
 with store.lock(folder):
+    mine, theirs = os.pipe()
     worker = os.fork()
     if worker == 0:
+        os.write(theirs, b"!")  # what a fork does first is done
         time.sleep(60)
         os._exit(0)
+    os.read(mine, 1)
     print(worker, flush=True)
     time.sleep(60)
 """

@@ -302,7 +302,7 @@ def test_a_larger_tensor_crosses_the_steps_of_reading_and_writing(tmp_path: Path
         ({}, {"a": math.nan}, InvalidInput, r"metadata\['a'\]"),
         ({}, {"a": torch.zeros(1)}, InvalidType, r"metadata\['a'\]: found a Tensor"),
         ({}, {"a": {1: 2}}, InvalidType, "key 1"),
-        ({}, {"a": "x" * (9 << 20)}, InvalidInput, "at most 8,388,608"),
+        ({}, {"a": "x" * (9 << 20)}, InvalidInput, "at most 4,194,304"),
         ({}, {"a": [0] * 500_000}, InvalidInput, "at most 250,000"),
     ],
 )

@@ -16,7 +16,7 @@ from narrows.store.kinds import HEAD, UNKNOWN, kind
 
 SEAL = "sha256"
 NOTES = "__metadata__"
-MOST_HEADER = 8 << 20  # bounds what reading it can cost; the format itself allows 100 MB
+MOST_HEADER = 4 << 20  # bounds what reading it can cost; the format itself allows 100 MB
 DTYPES = {
     "BOOL": torch.bool,
     "U8": torch.uint8,

@@ -56,7 +56,7 @@ def save(
 
     Raises:
         InvalidType: complex, sparse or quantised tensors, keys that are not text, not JSON.
-        InvalidInput: a reserved name, or more than 8 MB of names and metadata.
+        InvalidInput: a reserved name, or more than 4 MB of names and metadata.
         WriteFailed: the file could not be written; the earlier one is untouched.
 
     Example:
