@@ -19,7 +19,9 @@ from narrows.measure.affine import Affine, affine
 from narrows.measure.corrections import Corrections
 from narrows.measure.rows import evaluating, pieces
 
-_CACHED = 2**15  # logits in one piece: they stay in the cache, and are too few to wake threads
+_CACHED = (
+    2**18
+)  # logits in one piece, 1 MiB: they stay in the cache and outweigh the call of an operator
 _HELD = 2**21  # shifts in one piece, where rows have orders of their own: 8 MiB of float32
 _THREADS = 8  # at most: each holds its pieces
 _FEW = 8  # columns added one by one: a product so thin is not worth waking threads for
@@ -72,7 +74,7 @@ def _follow(form: Affine, orders: list[Tensor]) -> Tensor:
             start = _start(form, rows)
             return torch.stack([_count(form, start, _own(order, rows)) for order in orders])
 
-    # The pieces are too small for torch to share one among threads, so threads share the pieces.
+    # Many small operators in turn: threads gain more by sharing the pieces than each operator.
     with ThreadPoolExecutor(min(torch.get_num_threads(), _THREADS)) as pool:
         return sum(pool.map(count, parts), _zeros(corrections, orders))
 
