@@ -150,8 +150,7 @@ def main() -> None:
                 note[NOTES[2]] = max(note[NOTES[2]], gap)
             assert notes["3e-8, float64"][NOTES[2]] <= 1e-3, notes
             # After each round, so that a run which is cut short leaves what it has measured.
-            name = "concept_stage" if threads == 1 else f"concept_stage_{threads}_threads"
-            report(name, settings | summary(turn + 1, mine, theirs, notes))
+            report("concept_stage", settings | summary(turn + 1, mine, theirs, notes))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ class Row:
 ROWS: dict[str, Row] = {
     "black-box": Row({"epochs": 2}, sklearn={"epochs": 20}),
     "random": Row({"epochs": 2}, sklearn={"epochs": 20}),
+    "chance": Row(),
     "prototypes": Row(
         {"epochs": 1},
         sklearn={"epochs": 5},

@@ -1,7 +1,7 @@
 """Put methods on one plane: accuracy, bits, readability, cost.
 
-Every table holds the black box and a random bottleneck. Each row is trained once a seed; every
-number is measured on the test rows, and nothing is chosen by them.
+Every table holds the black box, a random bottleneck and chance. Each row is trained once a seed;
+every number is measured on the test rows, and nothing is chosen by them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 import shutil
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import torch
 from sklearn.base import clone
 
 from narrows import cost, measure, store
-from narrows.baselines import BlackBox, RandomBottleneck
+from narrows.baselines import BlackBox, Chance, RandomBottleneck
 from narrows.data import Dataset, load
 from narrows.errors import wrong, wrong_type
 from narrows.method import Method
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 CORRECTIONS = (1, 2, 5)
 _TIMED = 256  # rows a batch when models are timed side by side
+_BASELINES: tuple[type[Method], ...] = (BlackBox, RandomBottleneck, Chance)  # in every table
+_STACKED = 3  # tables at most, one below the other
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,19 +110,24 @@ class Table:
         return self.to_text(shutil.get_terminal_size((100, 24)).columns)
 
     def to_text(self, width: int) -> str:
-        """A table where it fits in `width` characters, else one block a row."""
+        """A table, its columns in several tables where `width` characters are too few.
+
+        Where even three tables do not hold them, each row becomes a block of lines.
+        """
         shown = [c for c in self.columns if any(self.cell(n, c) != "-" for n in self.names)]
-        head = ["", *(c.title for c in shown)]
-        units = ["", *(c.unit for c in shown)]
-        body = [[name, *(self.cell(name, c) for c in shown)] for name in self.names]
-        wide = [max(len(row[i]) for row in [head, units, *body]) for i in range(len(head))]
-        if sum(wide) + 2 * len(wide) > width:
+        names = _aligned(["", "", "", *self.names], str.ljust)
+        tables: list[list[str]] = []
+        for column in shown:
+            *above, last = column.title.rsplit(" ", 1)
+            head = [*(above or [""]), last, column.unit]
+            cells = _aligned([*head, *(self.cell(n, column) for n in self.names)], str.rjust)
+            if tables and len(tables[-1][0]) + 2 + len(cells[0]) <= width:
+                tables[-1] = _beside(tables[-1], cells)
+            else:
+                tables.append(_beside(names, cells))
+        if len(tables) > _STACKED or any(len(lines[0]) > width for lines in tables):
             return "\n\n".join(self._block(name, shown) for name in self.names)
-        lines = []
-        for row in (head, units, *body):
-            cells = [f"{v:>{w}}" for v, w in zip(row[1:], wide[1:], strict=True)]
-            lines.append("  ".join([f"{row[0]:<{wide[0]}}", *cells]).rstrip())
-        return "\n".join(lines)
+        return "\n\n".join("\n".join(map(str.rstrip, lines)).lstrip("\n") for lines in tables)
 
     def _block(self, name: str, shown: Sequence[Column]) -> str:
         cells = [(c, self.cell(name, c)) for c in shown]
@@ -156,7 +163,7 @@ def compare(methods: Sequence[Method], data: Any, seeds: int = 3, *, progress: A
 
     Args:
         methods: estimators with their settings; copies are trained, these stay as they are.
-            A black box and a random bottleneck are added where missing.
+            A black box, a random bottleneck and chance are added where missing.
         data: a `Dataset`, or anything `load` takes.
         seeds: how many; seed `s` is added to each method's own.
         progress: a started `rich.progress.Progress`, or None.
@@ -168,6 +175,8 @@ def compare(methods: Sequence[Method], data: Any, seeds: int = 3, *, progress: A
         raise wrong("seeds", repr(seeds), "an integer >= 1")
     data = data if isinstance(data, Dataset) else load(data)
     rows = _rows(methods)
+    for method in rows.values():  # before anything trains
+        method.require_concepts(data.train)
     values: dict[str, dict[str, list[float]]] = {name: {} for name in rows}
     fitted: dict[str, Method] = {}
     curves: dict[str, list[InterventionCurve]] = {}
@@ -198,12 +207,10 @@ def _rows(methods: Sequence[Method]) -> dict[str, Method]:
     for method in methods:
         if not isinstance(method, Method):
             raise wrong_type("methods", type(method).__name__, "Narrows methods")
-    given = list(methods)
-    for baseline in (RandomBottleneck, BlackBox):
-        if not any(type(m) is baseline for m in given):
-            given.insert(0, baseline())
-    # The black box comes first: times are ratios to it.
-    given.sort(key=lambda m: (not isinstance(m, BlackBox), not isinstance(m, RandomBottleneck)))
+    missing = [kind() for kind in _BASELINES if not any(type(m) is kind for m in methods)]
+    given = [*missing, *methods]
+    # Baselines first, the black box before all: times are ratios to it.
+    given.sort(key=lambda m: [*_BASELINES, type(m)].index(type(m)))
     rows: dict[str, Method] = {}
     for method in given:
         name = row_name(method)
@@ -245,3 +252,12 @@ def _measure(method: Method, data: Dataset) -> tuple[dict[str, float], Intervent
     last = len(curve.mean) - 1
     measured |= {f"after_{k}": float(curve.mean[k]) for k in CORRECTIONS if k <= last}
     return measured, curve
+
+
+def _aligned(cells: Sequence[str], justify: Callable[[str, int], str]) -> list[str]:
+    wide = max(map(len, cells))
+    return [justify(cell, wide) for cell in cells]
+
+
+def _beside(left: Sequence[str], right: Sequence[str]) -> list[str]:
+    return [f"{a}  {b}" for a, b in zip(left, right, strict=True)]

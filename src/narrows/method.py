@@ -87,10 +87,7 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
     ) -> Self:
         """`fit` with a checkpoint folder to resume from, and a progress bar."""
         train, val = self._examples(X, y, concepts)
-        if self.info.needs_concepts and (train.c is None or not len(train.concepts)):
-            raise wrong(
-                "concepts", "no concept labels", f"(n, k) labels: {self.info.name} needs them"
-            )
+        self.require_concepts(train)
         distributed.join()
         run = Run(
             seed=_seed(self.seed),
@@ -106,6 +103,17 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
         self.concepts_ = train.concepts
         self.history_ = run.history
         return self
+
+    def require_concepts(self, train: Examples) -> None:
+        """Refuse rows without concept labels, where the method needs them.
+
+        Raises:
+            InvalidInput: the method needs concepts, and the rows have none.
+        """
+        if self.info.needs_concepts and (train.c is None or not len(train.concepts)):
+            raise wrong(
+                "concepts", "no concept labels", f"(n, k) labels: {self.info.name} needs them"
+            )
 
     def predict(self, X: Any) -> np.ndarray:
         """`(n,)` labels, of the type `fit` was given."""

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 import narrows
 from narrows import registry, store
 from narrows.cli import app
+from narrows.cli.jobs import REFERENCES
 from narrows.data import datasets
 from narrows.errors import MissingExtra, NarrowsError
 
@@ -334,7 +335,7 @@ def test_compare_writes_a_page_and_the_numbers(tmp_path: Path) -> None:
     done = run(*arguments, "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert set(found["rows"]) == {"black-box", "random", "cbm independent", "cbm joint"}
+    assert set(found["rows"]) == {*REFERENCES, "cbm independent", "cbm joint"}
     assert store.read_json(tmp_path / "c" / "table.json")["rows"] == found["rows"]
     assert found["settings"]["cbm independent"]["epochs"] == 2
     for row in ("cbm joint", "black-box", "random"):

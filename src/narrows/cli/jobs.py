@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Seeds = Annotated[int, typer.Option(min=1, help="How many trainings of each method.")]
 
-REFERENCES = ("black-box", "random")  # rows that stand in every table
+REFERENCES = ("black-box", "random", "chance")  # rows that stand in every table
 # The demo's rows: every kind of narrow place.
 DEMO = (
     *REFERENCES,
@@ -99,8 +99,8 @@ def compare(
         _method(text, epochs, seed, device)
     loaded, _, _ = options.load_data(data, target, concepts, load or ())
     texts = given or _fitting(loaded)
-    missing = set(REFERENCES) - {text.split(":")[0] for text in texts}
-    chosen = [_method(text, epochs, seed, device) for text in (*sorted(missing), *texts)]
+    missing = [r for r in REFERENCES if r not in {text.split(":")[0] for text in texts}]
+    chosen = [_method(text, epochs, seed, device) for text in (*missing, *texts)]
     table = _compared(chosen, loaded, seeds, out, quiet=as_json)
     _finish(table, out, write_table, _command(ctx), as_json)
 

@@ -91,7 +91,7 @@ def plots(table: Table) -> list[dict[str, Any]]:
         if table.mean(name, "bits") > 0
     ]
     if points:
-        words = "Up is more accurate, left is fewer bits. Grey crosses are the two references."
+        words = "Up is more accurate, left is fewer bits. Grey crosses are references."
         drawn.append(
             figure(figures.plane(points), "plane", title="Accuracy and bits", caption=words)
         )
