@@ -131,8 +131,10 @@ class _Search:
         wrong = self.logits.argmax(1) != self.test.y
         misread = torch.stack([self._misread(turn) for turn in self.turns], 1)
         best: tuple[float, int, int, Tensor] | None = None
-        # Rows with one misread concept come first: there, nothing else could be to blame.
-        for blame in (misread.sum(1) == 1, misread.sum(1) > 1):
+        # Rows with one misread concept come first, as nothing else could be to blame; of those,
+        # rows whose answer follows from the values read, as a person would work it out.
+        alone, follows = misread.sum(1) == 1, self._follows()
+        for blame in (alone & follows, alone, ~alone):
             for t, turn in enumerate(self.turns):
                 rows = (wrong & blame & misread[:, t]).nonzero().flatten()
                 if not len(rows):
@@ -177,6 +179,18 @@ class _Search:
         if turn.values:
             return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).float()
         return (scores >= 0.5).float()
+
+    def _follows(self) -> Tensor:
+        """`(rows,)` whether the answer stays when each unit is written as 0 or 1, as it is read."""
+        names = self.model.bottleneck.names
+        known = {
+            names[unit]: column
+            for turn in self.turns
+            for unit, column in zip(turn.units, self._read(turn).unbind(1), strict=True)
+        }
+        with torch.no_grad():
+            said = self.model.correct(self.reading, known).prediction
+        return said.argmax(1) == self.logits.argmax(1)
 
     def _misread(self, turn: Turn) -> Tensor:
         truth = self._truth(turn)
