@@ -157,6 +157,12 @@ class Table:
 
         write_table(self, path)
 
+    def to_svg(self, path: str | Path) -> None:
+        """Draw the accuracy-bits plane into an SVG file."""
+        from narrows.report import write_plane
+
+        write_plane(self, path)
+
 
 def compare(methods: Sequence[Method], data: Any, seeds: int = 3, *, progress: Any = None) -> Table:
     """Train every method with every seed and measure what passes.

@@ -213,3 +213,16 @@ def test_a_missing_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "require", missing)
     with pytest.raises(MissingExtra, match=r"narrows\[report\]"):
         render({"title": "t", "subtitle": "s"})
+
+
+def test_the_plane_is_a_picture_of_its_own_and_the_same_bytes_again(
+    table: Table, tmp_path: Path
+) -> None:
+    for name in ("a.svg", "b.svg"):
+        table.to_svg(tmp_path / name)
+    first = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert first == (tmp_path / "b.svg").read_text(encoding="utf-8")
+    assert first.startswith("<?xml")
+    assert first.endswith("</svg>\n")
+    assert "script" not in first
+    assert "<text" not in first  # letters are shapes: the same picture with any fonts

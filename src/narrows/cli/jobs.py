@@ -171,6 +171,7 @@ def _finish(
     page, sentence = out / "report.html", None
     try:
         sentence = write(table, page, command=command)
+        table.to_svg(out / "plane.svg")
     except MissingExtra as error:
         console.note(f"note: {page} was not written: {error}")
     if as_json:

@@ -14,8 +14,10 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from narrows import store
 from narrows.errors import require
 from narrows.report.labels import one_line
 from narrows.report.layout import beside, spread
@@ -135,6 +137,21 @@ def to_svg(figure: Any, name: str) -> str:
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     return _for_page(buffer.getvalue(), name)
+
+
+def save_svg(figure: Any, path: str | Path) -> None:
+    """Write a figure as a file of its own: white ground, text as shapes, the same bytes again.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        WriteFailed: the file could not be written.
+    """
+    matplotlib = require("matplotlib", "report")
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": "narrows"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        figure.savefig(buffer, format="svg", facecolor="white", metadata={"Date": None})
+    store.write_text(path, "\n".join(map(str.rstrip, buffer.getvalue().splitlines())) + "\n")
 
 
 def _for_page(text: str, name: str) -> str:

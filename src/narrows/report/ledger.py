@@ -77,9 +77,8 @@ def headline(table: Table) -> list[str]:
     return sentences
 
 
-def plots(table: Table) -> list[dict[str, Any]]:
-    """The accuracy-bits plane, and the intervention curves where there are concepts."""
-    drawn = []
+def plane(table: Table) -> Any:
+    """The accuracy-bits plane as a matplotlib figure; None where no row's bits are known."""
     points = [
         figures.Point(
             name,
@@ -91,11 +90,15 @@ def plots(table: Table) -> list[dict[str, Any]]:
         for name in table.names
         if table.mean(name, "bits") > _LEAST_BITS
     ]
-    if points:
+    return figures.plane(points) if points else None
+
+
+def plots(table: Table) -> list[dict[str, Any]]:
+    """The accuracy-bits plane, and the intervention curves where there are concepts."""
+    drawn = []
+    if (on_plane := plane(table)) is not None:
         words = "Up is more accurate, left is fewer bits. Grey crosses are references."
-        drawn.append(
-            figure(figures.plane(points), "plane", title="Accuracy and bits", caption=words)
-        )
+        drawn.append(figure(on_plane, "plane", title="Accuracy and bits", caption=words))
     lines = [_curve(name, table) for name in table.names if name in table.curves]
     if lines:
         words = (

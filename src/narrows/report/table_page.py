@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from narrows.report import ledger, sections
+from narrows.report import figures, ledger, sections
 from narrows.report.environment import environment
 from narrows.report.example import find_example
 from narrows.report.measured import concept_numbers, has_concepts
@@ -82,6 +82,17 @@ def write_table(
     }
     write(path, page)
     return None if example is None else str(example["sentence"])
+
+
+def write_plane(table: Table, path: str | Path) -> None:
+    """Write the accuracy-bits plane as an SVG file; nothing where no row's bits are known.
+
+    Raises:
+        MissingExtra: matplotlib is not installed.
+        WriteFailed: the file could not be written.
+    """
+    if (drawn := ledger.plane(table)) is not None:
+        figures.save_svg(drawn, path)
 
 
 def write_demo(table: Table, path: str | Path, *, command: Sequence[str] = ()) -> str | None:
