@@ -222,7 +222,7 @@ def replace_dead(
     """
     if x.shape[:-2] != codebook.shape[:-2] or x.shape[-1] != codebook.shape[-1] or not x.shape[-2]:
         lead, dim = tuple(codebook.shape[:-2]), codebook.shape[-1]
-        raise wrong("x", f"shape {tuple(x.shape)}", f"shape {(*lead, 'N >= 1', dim)}")
+        raise wrong("x", f"shape {tuple(x.shape)}", _shape(*lead, "N >= 1", dim))
     if not 0 < threshold < float("inf"):
         raise wrong("threshold", threshold, "a finite number above 0")
     dead = counts < threshold
@@ -248,7 +248,7 @@ def _check(x: Tensor, codebook: Tensor, allowed: Tensor | None) -> None:
     if x.ndim not in (2, 3) or x.shape[-1] == 0:
         raise wrong("x", f"shape {tuple(x.shape)}", "shape (N, D) or (heads, N, D), D >= 1")
     if shape[:-2] != lead or shape[-1:] != x.shape[-1:] or codebook.shape[-2] == 0:
-        raise wrong("codebook", f"shape {shape}", f"shape {(*lead, 'C >= 1', x.shape[-1])}")
+        raise wrong("codebook", f"shape {shape}", _shape(*lead, "C >= 1", x.shape[-1]))
     if allowed is not None and allowed.dtype != torch.bool:
         raise wrong_type("allowed", allowed.dtype, "bool")
     if allowed is not None and allowed.shape != codebook.shape[:-1]:
@@ -257,6 +257,10 @@ def _check(x: Tensor, codebook: Tensor, allowed: Tensor | None) -> None:
         # NaN and infinity survive a sum, and a sum is one cheap pass.
         if not value.sum(dtype=torch.promote_types(value.dtype, torch.float32)).isfinite():
             raise wrong(name, "NaN, infinite or overflowing values", "finite values")
+
+
+def _shape(*sizes: int | str) -> str:
+    return f"shape ({', '.join(map(str, sizes))})"
 
 
 def _argmax(scores: Tensor) -> Tensor:

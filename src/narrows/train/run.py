@@ -57,14 +57,17 @@ def stop_requests() -> Iterator[threading.Event]:
     signals = (signal.SIGTERM, signal.SIGINT)
     before = {s: signal.getsignal(s) for s in signals}
 
+    def restore() -> None:
+        for s in signals:
+            signal.signal(s, before[s])
+
     def ask(number: int, frame: FrameType | None) -> None:
         asked.set()
-        signal.signal(number, before[signal.Signals(number)])
+        restore()
 
     for s in signals:
         signal.signal(s, ask)
     try:
         yield asked
     finally:
-        for s in signals:
-            signal.signal(s, before[s])
+        restore()
