@@ -6,7 +6,7 @@ A file is either whole or not there, proves itself by a digest, and can never ru
 from narrows.store.atomic import FileMissing, WriteFailed, file_digest, write_bytes, write_text
 from narrows.store.canonical import JSON, digest, read_json, write_json
 from narrows.store.locking import lock
-from narrows.store.tensors import check_finite, fingerprint, load, save
+from narrows.store.tensors import check_finite, fingerprint, load, load_mapped, save
 
 __all__ = [
     "JSON",
@@ -17,6 +17,7 @@ __all__ = [
     "file_digest",
     "fingerprint",
     "load",
+    "load_mapped",
     "lock",
     "read_json",
     "save",

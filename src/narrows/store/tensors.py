@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -127,12 +128,42 @@ def load(
     with opened(path) as file:
         shapes, notes, seal = read_header(file)
         tensors = dict(_stream(file, shapes, notes, seal))
-    metadata = {}
-    for key, text in notes.items():
-        metadata[key] = parse(text, f"{path}: {key[:80]!r}")
-        if canonical(metadata[key]).decode("ascii") != text:
-            raise FileRefused(f"{path}: the metadata {key[:80]!r} is not canonical JSON")
-    return {name: tensor.to(place) for name, tensor in tensors.items()}, metadata
+    return {name: tensor.to(place) for name, tensor in tensors.items()}, _metadata(notes, path)
+
+
+def load_mapped(path: AnyPath) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """`load`, with tensors that stay on disk and come into memory where they are touched.
+
+    The file is read once in pieces, to verify it. Writing to the tensors does not change it.
+
+    Memory: what is touched; the system may keep more of the file while there is room.
+
+    Raises:
+        As `load`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = save(f"{folder}/a", {"w": torch.arange(3)})
+        ...     load_mapped(f"{folder}/a")[0]["w"]
+        tensor([0, 1, 2])
+    """
+    with opened(path) as file:
+        shapes, notes, seal = read_header(file)
+        start = file.tell()
+        mapped = np.memmap(file.name, np.uint8, "c")
+        sha = hashlib.sha256(header_of(shapes, notes))
+        tensors = {}
+        for name in order(shapes):
+            tag, shape = shapes[name]
+            raw = mapped[start : start + size_of(tag, shape)]
+            start += len(raw)
+            for piece in range(0, len(raw), STEP):
+                sha.update(raw[piece : piece + STEP].data)
+            _check_truths(tag, raw, f"{path}: {name[:80]!r}")
+            tensors[name] = torch.from_numpy(raw).view(DTYPES[tag]).reshape(shape)
+    _check_seal(sha, seal, str(path))
+    return tensors, _metadata(notes, path)
 
 
 def check_finite(tensors: Mapping[str, Tensor]) -> None:
@@ -158,6 +189,15 @@ def check_finite(tensors: Mapping[str, Tensor]) -> None:
             raise wrong(f"tensors[{name!r}]", found, "finite values")
 
 
+def _metadata(notes: Mapping[str, str], path: AnyPath) -> dict[str, Any]:
+    metadata = {}
+    for key, text in notes.items():
+        metadata[key] = parse(text, f"{path}: {key[:80]!r}")
+        if canonical(metadata[key]).decode("ascii") != text:
+            raise FileRefused(f"{path}: the metadata {key[:80]!r} is not canonical JSON")
+    return metadata
+
+
 def _stream(
     file: io.FileIO, shapes: Shapes, notes: Mapping[str, str], seal: str
 ) -> Iterator[tuple[str, Tensor]]:
@@ -171,13 +211,19 @@ def _stream(
             piece = buffer[start : start + STEP]
             fill(file, piece)
             sha.update(piece)
-        if tag == "BOOL" and raw.numel() and int(raw.max()) > 1:
-            raise FileRefused(f"{file.name!s}: {name[:80]!r} holds truth values other than 0 and 1")
+        _check_truths(tag, raw.numpy(), f"{file.name!s}: {name[:80]!r}")
         yield name, raw.view(DTYPES[tag]).reshape(shape)
+    _check_seal(sha, seal, str(file.name))
+
+
+def _check_truths(tag: str, raw: np.ndarray, where: str) -> None:
+    if tag == "BOOL" and len(raw) and int(raw.max()) > 1:
+        raise FileRefused(f"{where} holds truth values other than 0 and 1")
+
+
+def _check_seal(sha: Any, seal: str, where: str) -> None:
     if sha.hexdigest() != seal:
-        raise FileRefused(
-            f"{file.name!s}: damaged: its contents do not have its digest {seal[:80]}"
-        )
+        raise FileRefused(f"{where}: damaged: its contents do not have its digest {seal[:80]}")
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> Shapes:
