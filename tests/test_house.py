@@ -29,7 +29,7 @@ LAYERS = (
     ("heads", "encoders", "wire", "explanation"),
     ("model",),
     ("data",),
-    ("train", "measure", "cost"),
+    ("train", "measure", "cost", "embedding", "attribution", "counterfactual"),
     ("registry",),
     ("method",),
     registry.ROOMS,

@@ -26,6 +26,7 @@ _HOME = {
     "Dataset": "narrows.data",
     "load": "narrows.data",
     "compare": "narrows.comparison",
+    "embed": "narrows.embedding",
     "from_pretrained": "narrows.method",
 }
 _ROOMS = ("data", "measure", "cost", "train", "functional", "testing", "registry", "store")

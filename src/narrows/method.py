@@ -170,6 +170,8 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
                 raise wrong("y, concepts", "labels beside a data set", "the data set's own labels")
             train, val = (X.train, X.val) if isinstance(X, Dataset) else (X, None)
             self.classes_ = np.asarray(train.classes)
+            if len(train.x.shape) < 2:
+                raise wrong("x", "texts", "features: embed the data first (narrows embed)")
             self.n_features_in_ = int(train.x.shape[1])  # as scikit-learn counts any array's
             return train, val
         array, labels = validate_data(self, _host(X), _host(y), allow_nd=True, dtype=np.float32)

@@ -133,6 +133,7 @@ def predict(
     Labels and concepts may be missing from them.
     """
     from narrows.data import prepare
+    from narrows.embedding import embed_rows
     from narrows.errors import wrong
     from narrows.method import from_pretrained
     from narrows.report import readings_of, write_csv
@@ -141,7 +142,9 @@ def predict(
     record = read_run(run)["data"]
     if "classes" not in record["settings"]:
         raise wrong("run", f"one trained on {record['name']}", "a run trained on a table")
-    rows = prepare(data, record["settings"])
+    settings = record["settings"]
+    embedded = "embedding" in settings
+    rows = embed_rows(data, settings) if embedded else prepare(data, settings)
     method = from_pretrained(run)
     columns = readings_of(method, rows)
     labels = columns.pop("label")

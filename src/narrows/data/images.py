@@ -44,6 +44,15 @@ def image_paths(root: str | Path, names: Iterable[str]) -> list[Path]:
     return paths
 
 
+def read_image(path: str | Path) -> np.ndarray:
+    """One picture at its own size, `(height, width, 3)` uint8.
+
+    Raises:
+        FileRefused: missing, broken or too large.
+    """
+    return _decode(Path(path), None, 3)
+
+
 @dataclass
 class _Images:
     """Decoding and memory that all parts of a column share."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from narrows.data import registry
 from narrows.data.arrays import from_arrays
 from narrows.data.columns import is_table
+from narrows.data.embedded import is_embedded, load_embedded
 from narrows.data.record import Dataset
 from narrows.data.table import from_table
 from narrows.errors import wrong, wrong_type
@@ -18,7 +20,8 @@ def load(source: Any, **options: Any) -> Dataset:
 
     Args:
         source: the name of a data set (`datasets()` lists them; a name wins over a file of the
-            same name); a CSV or Parquet path; a folder with `table.csv` or `table.parquet`;
+            same name); a CSV or Parquet path; a folder with `table.csv` or `table.parquet`, or
+            one that `narrows embed` wrote;
             `(X, y)` or `(X, y, C)` arrays; a pandas data frame, a Hugging Face data set or
             columns by name; or a `Dataset`, which passes through.
         **options: of the loader: see `from_table`, `from_arrays` or the named set.
@@ -43,7 +46,9 @@ def load(source: Any, **options: Any) -> Dataset:
     if not (isinstance(source, tuple | str | Path) or is_table(source)):
         wanted = "a name, a path, arrays (X, y[, C]), a data frame or a Dataset"
         raise wrong_type("source", type(source).__name__, wanted)
-    loader = from_arrays if isinstance(source, tuple) else from_table
+    loader: Callable[..., Dataset] = from_arrays if isinstance(source, tuple) else from_table
+    if isinstance(source, str | Path) and is_embedded(source):
+        loader = load_embedded
     registry.check_options(loader, options)
     return loader(source, **options)
 

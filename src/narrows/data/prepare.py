@@ -15,7 +15,8 @@ from narrows.data.cells import labels
 from narrows.data.columns import columns_of
 from narrows.data.features import encode
 from narrows.data.record import Column, Concepts, Examples
-from narrows.data.roles import Roles, annotated, ids_of, images_of
+from narrows.data.roles import Roles, annotated, ids_of, images_of, texts_of
+from narrows.data.texts import TextColumn
 from narrows.errors import wrong
 
 
@@ -45,7 +46,7 @@ def prepare(source: Any, settings: Mapping[str, Any], root: str | Path | None = 
         >>> new.x, new.y
         (tensor([[33.]]), tensor([-1]))
     """
-    if "classes" not in settings or not {"columns", "image", "shape"} & set(settings):
+    if "classes" not in settings or not {"columns", "image", "shape", "text"} & set(settings):
         raise wrong(
             "settings", f"{sorted(settings)}", "the settings of a data set of a table or arrays"
         )
@@ -59,7 +60,9 @@ def prepare(source: Any, settings: Mapping[str, Any], root: str | Path | None = 
         return Examples(x, class_ids([None] * len(x), classes), None, classes, schema)
     roles = _roles_in(settings)
     columns = columns_of(source, roles.is_text)
-    if "image" in settings:
+    if "text" in settings:
+        x = texts_of(columns, roles) or TextColumn([])
+    elif "image" in settings:
         look = settings["image"]
         x = images_of(source, columns, roles, tuple(look["size"]), look["channels"], root)
     else:
@@ -85,7 +88,8 @@ def prepare(source: Any, settings: Mapping[str, Any], root: str | Path | None = 
 def _roles_in(settings: Mapping[str, Any]) -> Roles:
     categories = tuple(r["name"] for r in settings.get("columns", ()) if "values" in r)
     drop = tuple(settings.get("drop", ()))
-    return Roles(settings["target"], settings["prefix"], drop, categories)
+    text = settings.get("text")
+    return Roles(settings["target"], settings["prefix"], drop, categories, text)
 
 
 def _same_shape(source: Any, shape: Sequence[int]) -> Tensor:

@@ -14,6 +14,7 @@ from narrows.data.cells import read_concept, texts
 from narrows.data.columns import Columns, table_path
 from narrows.data.images import ImageColumn, image_paths
 from narrows.data.record import Concepts
+from narrows.data.texts import TextColumn
 from narrows.errors import unknown, wrong
 
 SPLIT, ID, IMAGE = "split", "id", "image"
@@ -31,16 +32,18 @@ class Roles:
         prefix: what the names of concept columns start with.
         drop: columns to leave out.
         categories: feature columns that are read as text whatever they hold.
+        text: the column of texts to be embedded, None without.
     """
 
     target: str | None = "label"
     prefix: str = "concept:"
     drop: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    text: str | None = None
 
     def is_text(self, name: str) -> bool:
         """Whether cells of this column must be kept as they are written."""
-        special = (self.target, SPLIT, ID, IMAGE, *self.drop, *self.categories)
+        special = (self.target, SPLIT, ID, IMAGE, self.text, *self.drop, *self.categories)
         return name in special or name.startswith(self.prefix)
 
     def concepts(self, columns: Iterable[str]) -> list[str]:
@@ -51,7 +54,7 @@ class Roles:
 
     def features(self, columns: Iterable[str]) -> list[str]:
         """Columns that are none of the others."""
-        special = {self.target, SPLIT, ID, IMAGE, *self.drop}
+        special = {self.target, SPLIT, ID, IMAGE, self.text, *self.drop}
         return [n for n in columns if n not in special and not n.startswith(self.prefix)]
 
 
@@ -75,6 +78,23 @@ def has_images(columns: Columns, roles: Roles) -> bool:
     if beside:
         raise wrong("feature columns", f"{beside} beside images", f"images alone: drop={beside}")
     return True
+
+
+def texts_of(columns: Columns, roles: Roles) -> TextColumn | None:
+    """The texts of the rows; None where no column holds them.
+
+    Raises:
+        UnknownName: no such column.
+        InvalidInput: there are feature columns or pictures too, or a cell is empty.
+    """
+    if roles.text is None:
+        return None
+    if roles.text not in columns:
+        raise unknown("text column", roles.text, columns)
+    beside = roles.features(columns) + [IMAGE] * (IMAGE in columns and IMAGE not in roles.drop)
+    if beside:
+        raise wrong("feature columns", f"{beside} beside texts", f"texts alone: drop={beside}")
+    return TextColumn(texts(roles.text, columns[roles.text]))
 
 
 def images_of(

@@ -13,7 +13,16 @@ from narrows.data.cells import labels, refuse_missing, texts, typed
 from narrows.data.columns import columns_of, is_text_file
 from narrows.data.features import encode, feature_names, fit_columns
 from narrows.data.record import Column, Dataset
-from narrows.data.roles import SPLIT, Roles, annotated, has_images, ids_of, images_of, schema_of
+from narrows.data.roles import (
+    SPLIT,
+    Roles,
+    annotated,
+    has_images,
+    ids_of,
+    images_of,
+    schema_of,
+    texts_of,
+)
 from narrows.data.split import split_rows
 from narrows.errors import unknown, wrong
 
@@ -28,6 +37,7 @@ def from_table(
     size: int | tuple[int, int] | None = None,
     channels: int = 3,
     root: str | Path | None = None,
+    text: str | None = None,
 ) -> Dataset:
     """Read a table into a data set.
 
@@ -49,6 +59,7 @@ def from_table(
             have the size of the first.
         channels: 3 for colour, 1 for grey.
         root: the folder image paths start from; by default the table's.
+        text: a column of texts, to be embedded before anything is trained.
 
     Raises:
         InvalidInput: missing targets or features, cells that mean nothing, one class only: by
@@ -64,7 +75,7 @@ def from_table(
     """
     if not concepts:
         raise wrong("concepts", "an empty prefix", "what the names of concept columns start with")
-    roles = Roles(target, concepts, tuple(drop))
+    roles = Roles(target, concepts, tuple(drop), text=text)
     columns = columns_of(source, roles.is_text)
     for name in (target, *drop):
         if name not in columns:
@@ -76,9 +87,12 @@ def from_table(
     ids = ids_of(columns, roles)
     given = texts(SPLIT, columns[SPLIT]) if SPLIT in columns and SPLIT not in drop else None
     rows = split_rows(found, seed, ids, given)
-    if has_images(columns, roles):
-        x: Tensor | Column = images_of(source, columns, roles, size, channels, root)
-        read: dict[str, Any] = {
+    x: Tensor | Column | None = texts_of(columns, roles)
+    if x is not None:
+        read: dict[str, Any] = {"features": [], "text": text}
+    elif has_images(columns, roles):
+        x = images_of(source, columns, roles, size, channels, root)
+        read = {
             "features": [],
             "image": {"size": list(x.shape[2:]), "channels": channels},
         }
