@@ -8,11 +8,18 @@ Example:
 
 from __future__ import annotations
 
+from narrows.data.awa2 import awa2
 from narrows.data.breast_cancer import breast_cancer_nuclei
+from narrows.data.broden import broden
+from narrows.data.celeba import celeba
 from narrows.data.check import check
+from narrows.data.chexpert import chexpert
+from narrows.data.cub import cub
 from narrows.data.data_report import DataReport
+from narrows.data.derm7pt import derm7pt
 from narrows.data.digit_pairs import digit_pairs
 from narrows.data.fashion import fashion_attributes
+from narrows.data.ham10000 import ham10000
 from narrows.data.images import ImageColumn
 from narrows.data.load import load
 from narrows.data.prepare import prepare
@@ -26,11 +33,18 @@ __all__ = [
     "Dataset",
     "Examples",
     "ImageColumn",
+    "awa2",
     "breast_cancer_nuclei",
+    "broden",
+    "celeba",
     "check",
+    "chexpert",
+    "cub",
     "datasets",
+    "derm7pt",
     "digit_pairs",
     "fashion_attributes",
+    "ham10000",
     "load",
     "prepare",
 ]

@@ -48,7 +48,7 @@ def datasets() -> tuple[str, ...]:
 
     Example:
         >>> datasets()
-        ('breast_cancer_nuclei', 'digit_pairs'...)
+        ('awa2', 'breast_cancer_nuclei', ...)
     """
     return tuple(sorted({*_LOADERS, *(point.name for point in entry_points(group=GROUP))}))
 
