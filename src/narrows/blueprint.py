@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from torch import nn
@@ -34,7 +35,7 @@ class Blueprint(nn.Module):
     """
 
     _kinds: ClassVar[dict[str, type[Blueprint]]] = {}
-    _arguments: dict[str, Any]
+    _arguments: Mapping[str, Any] = MappingProxyType({})  # of a module without a constructor
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
