@@ -43,7 +43,8 @@ def leaks(data: Dataset, digests: Mapping[str, Sequence[str]]) -> Iterator[Probl
         rows = [row for row, digest in enumerate(digests[other]) if digest in seen]
         if rows:
             which = some_rows(data.splits[other], rows)
-            yield "error", f"{len(rows)} rows of {other} are also in {one}: {which}"
+            many = "row of {} is" if len(rows) == 1 else "rows of {} are"
+            yield "error", f"{len(rows)} {many.format(other)} also in {one}: {which}"
 
 
 def repeats(data: Dataset, digests: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
@@ -51,7 +52,8 @@ def repeats(data: Dataset, digests: Mapping[str, Sequence[str]]) -> Iterator[Pro
     for name, found in digests.items():
         extra = len(found) - len(set(found))
         if extra:
-            yield "note", f"{extra} rows of {name} repeat another row of it"
+            many = "row of {} repeats" if extra == 1 else "rows of {} repeat"
+            yield "note", f"{extra} {many.format(name)} another row of it"
     every = [digest for found in digests.values() for digest in found]
     place = {digest: n for n, digest in enumerate(dict.fromkeys(every))}
     if len(place) == len(every):

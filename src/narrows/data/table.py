@@ -77,9 +77,9 @@ def from_table(
         raise wrong("concepts", "an empty prefix", "what the names of concept columns start with")
     roles = Roles(target, concepts, tuple(drop), text=text)
     columns = columns_of(source, roles.is_text)
-    for name in (target, *drop):
+    for what, name in (("target column", target), *(("column to drop", n) for n in drop)):
         if name not in columns:
-            raise unknown("column", name, columns)
+            raise unknown(what, name, columns)
     found = labels(target, columns[target])
     refuse_missing(target, [label is None for label in found])
     if is_text_file(source):
