@@ -1,0 +1,76 @@
+"""The estimators of mutual information by name.
+
+An estimator is one function of two checked samples (`(N, d)` float64, codes `(N, 1)` where
+discrete) and its settings that gives an `Estimate`. It is listed here by one row.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.errors import unknown
+from narrows.measure.mi.result import Estimate
+
+_CC, _DD = ("continuous", "continuous"), ("discrete", "discrete")
+_CD, _DC = ("continuous", "discrete"), ("discrete", "continuous")
+_ALL = (_CC, _DD, _CD, _DC)
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimator:
+    """One row of the table.
+
+    Attributes:
+        name: what `method=` says.
+        module: the file under `narrows.measure.mi`, loaded when first used.
+        function: its name there.
+        kind: estimate, lower, upper or surrogate.
+        takes: pairs of variable kinds it accepts, x first.
+        summary: in one sentence, where it fits.
+        together: a function `(columns, y, ...) -> list of Estimate` that measures every column
+            of `(N, columns)` against y at once; without one they go one by one.
+    """
+
+    name: str
+    module: str
+    function: str
+    kind: str
+    takes: tuple[tuple[str, str], ...]
+    summary: str
+    together: str = ""
+
+    def load(self, each: bool = False) -> Callable[..., Any]:
+        """The function, its file imported now; with `each`, the one for many columns."""
+        module = importlib.import_module(f"narrows.measure.mi.{self.module}")
+        one: Callable[..., Estimate] = getattr(module, self.function)
+        if not each:
+            return one
+        if self.together:
+            return getattr(module, self.together)  # type: ignore[no-any-return]  # see `together`
+
+        @functools.wraps(one)
+        def one_by_one(x: NDArray[np.float64], y: Any, **settings: Any) -> list[Estimate]:
+            return [one(column[:, None], y, **settings) for column in x.T]
+
+        return one_by_one
+
+
+_ROWS = (
+    Estimator("discrete", "discrete", "discrete", "estimate", (_DD,), "Counts, bias-corrected."),
+)
+
+ESTIMATORS: dict[str, Estimator] = {row.name: row for row in _ROWS}
+
+
+def estimator(name: str) -> Estimator:
+    """The row of a name; an unknown one gets the nearest."""
+    if name not in ESTIMATORS:
+        raise unknown("method", name, ESTIMATORS)
+    return ESTIMATORS[name]

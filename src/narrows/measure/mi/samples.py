@@ -1,0 +1,81 @@
+"""Samples: what a user hands to an estimator, checked once and for all estimators alike."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from narrows.errors import wrong, wrong_type
+
+CONTINUOUS, DISCRETE = "continuous", "discrete"
+
+
+def sample(name: str, values: Any, kind: str = CONTINUOUS) -> NDArray[np.float64]:
+    """`(N, d)` float64 rows of a continuous variable, or `(N, 1)` codes of a discrete one.
+
+    A discrete variable may hold anything that can be compared and sorted, in one column or in
+    several; equal rows get equal codes.
+
+    Args:
+        name: of the argument, for errors.
+        values: tensor, array or list, `(N,)` or `(N, ...)`; what follows N is flattened.
+        kind: continuous or discrete.
+
+    Raises:
+        InvalidType: values that are no numbers where numbers are needed.
+        InvalidInput: an unknown kind, no rows, NaN, infinite or constant columns.
+
+    Example:
+        >>> sample("y", ["b", "a", "b"], "discrete").tolist()
+        [[1.0], [0.0], [1.0]]
+    """
+    if kind not in (CONTINUOUS, DISCRETE):
+        raise wrong(f"{name}_kind", repr(kind), "'continuous' or 'discrete'")
+    rows = _rows(name, values)
+    if kind == DISCRETE:
+        _, codes = np.unique(rows, axis=0, return_inverse=True)
+        if codes.max() == 0:
+            raise wrong(name, "one value in all rows", "a variable that varies")
+        return codes.reshape(-1, 1).astype(np.float64)
+    if rows.dtype.kind not in "fiub":
+        raise wrong_type(name, f"dtype {rows.dtype}", "numbers, or kind 'discrete'")
+    found = rows.astype(np.float64)
+    bad = ~np.isfinite(found)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise wrong(name, f"{found[row, column]} at row {row}, column {column}", "finite numbers")
+    still = np.flatnonzero(found.max(0) == found.min(0))
+    if len(still):
+        raise wrong(name, f"column {still[0]} with one value in all rows", "columns that vary")
+    return found
+
+
+def paired(x: NDArray[np.float64], y: NDArray[np.float64], least: int = 2) -> None:
+    """Refuse samples of unequal length or with fewer than `least` rows."""
+    if len(x) != len(y):
+        raise wrong("y", f"{len(y)} rows", f"as many as x has, {len(x)}")
+    if len(x) < least:
+        raise wrong("x", f"{len(x)} rows", f"at least {least}")
+
+
+def _rows(name: str, values: Any) -> NDArray[Any]:
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    found = np.asarray(values)
+    if found.dtype.kind in "cOmMV" and found.dtype != object:
+        raise wrong_type(name, f"dtype {found.dtype}", "numbers or labels")
+    if found.dtype == object:
+        if any(value is None or value != value for value in found.ravel()):
+            raise wrong(name, "a missing value", "a value in each row")
+        found = found.astype(str)
+    if found.ndim == 0 or len(found) == 0:
+        raise wrong(name, f"shape {found.shape}", "shape (N,) or (N, d) with rows")
+    flat = found.reshape(len(found), -1)
+    if flat.shape[1] == 0:
+        raise wrong(name, f"shape {found.shape}", "at least one column")
+    return flat
