@@ -53,7 +53,7 @@ class Estimator:
         if not each:
             return one
         if self.together:
-            return getattr(module, self.together)  # type: ignore[no-any-return]  # see `together`
+            return getattr(module, self.together)
 
         @functools.wraps(one)
         def one_by_one(x: NDArray[np.float64], y: Any, **settings: Any) -> list[Estimate]:
@@ -64,6 +64,15 @@ class Estimator:
 
 _ROWS = (
     Estimator("discrete", "discrete", "discrete", "estimate", (_DD,), "Counts, bias-corrected."),
+    Estimator(
+        "ksg", "ksg", "ksg", "estimate", (_CC,), "Nearest neighbours; up to three columns or so."
+    ),
+    Estimator(
+        "ross", "mixed", "ross", "estimate", (_CD, _DC), "Neighbours within the classes of one."
+    ),
+    Estimator(
+        "mixed", "mixed", "mixed", "estimate", _ALL, "Neighbours where values repeat in part."
+    ),
 )
 
 ESTIMATORS: dict[str, Estimator] = {row.name: row for row in _ROWS}

@@ -1,0 +1,61 @@
+"""Nearest neighbours in max-norm, and the care that tied values need."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+_JITTER = 1e-10  # of a standard deviation
+
+
+def nearest(
+    points: Floats, k: int, among: Floats | None = None, last: bool = False
+) -> tuple[Floats, NDArray[np.intp]]:
+    """Distances and row numbers `(N, k)` of each row's k nearest other rows, nearest first.
+
+    Args:
+        points: `(N, d)`.
+        k: below the number of rows.
+        among: other rows to search; by default the points themselves, each without itself.
+        last: only the k-th, `(N, 1)`.
+    """
+    from scipy.spatial import cKDTree
+
+    # Rows in the order of a coarse curve share the tree's nodes in cache.
+    order = _curve(points)
+    home = order if among is None else _curve(among)
+    tree = cKDTree(
+        (points if among is None else among)[home], balanced_tree=False, compact_nodes=False
+    )
+    own = int(among is None)
+    ranks = [k + own] if last else np.arange(1 + own, k + 1 + own)
+    distance, place = tree.query(points[order], k=ranks, p=np.inf, workers=-1)
+    back = np.empty_like(order)
+    back[order] = np.arange(len(order))
+    return distance[back], home[place[back]]
+
+
+def untied(values: Floats, generator: np.random.Generator) -> tuple[Floats, int]:
+    """The values with a jitter of 1e-10 deviations where a column repeats one, and how many did.
+
+    Columns without ties pass unchanged.
+    """
+    out, tied = values, 0
+    for j in range(values.shape[1]):
+        _, place, times = np.unique(values[:, j], return_inverse=True, return_counts=True)
+        many = times[place] > 1
+        if many.any():
+            out = out.copy() if out is values else out
+            tied += int(many.sum())
+            scale = _JITTER * values[:, j].std()
+            out[many, j] += scale * generator.standard_normal(int(many.sum()))
+    return out, tied
+
+
+def _curve(points: Floats) -> NDArray[np.intp]:
+    """An order in which near rows come near each other: cells of a grid, line by line."""
+    cells = max(1, round(len(points) ** 0.5 / 4))
+    first = np.argsort(np.argsort(points[:, 0], kind="stable"), kind="stable") * cells
+    second = points[:, -1]
+    return np.lexsort((second, first // len(points)))
