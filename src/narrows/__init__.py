@@ -29,7 +29,17 @@ _HOME = {
     "embed": "narrows.embedding",
     "from_pretrained": "narrows.method",
 }
-_ROOMS = ("data", "measure", "cost", "train", "functional", "testing", "registry", "store")
+_ROOMS = (
+    "data",
+    "measure",
+    "explain",
+    "cost",
+    "train",
+    "functional",
+    "testing",
+    "registry",
+    "store",
+)
 
 __all__ = sorted([*_HOME, *_ROOMS, "__version__"])
 

@@ -6,7 +6,7 @@ import importlib
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,9 @@ from narrows.errors import FileRefused, InvalidInput, require, wrong, wrong_type
 from narrows.explanation import Explanation, contributions
 from narrows.reading import Output, Reading
 from narrows.wire import Receiver, Sender
+
+if TYPE_CHECKING:
+    from narrows.explain import WhyNot
 
 FORMAT = 1
 
@@ -105,6 +108,32 @@ class NarrowModel(nn.Module):
             classes=self.classes or tuple(range(logits.shape[-1])),
             exact=exact,
         )
+
+    def why_not(self, x_or_reading: Tensor | Reading, label: Any) -> WhyNot:
+        """The smallest set of concept corrections after which the model says `label`.
+
+        The answer says whether that is proven, as it is for a linear head and few rival classes,
+        and otherwise how small a set could still be. A group is corrected as one. See
+        `narrows.explain.why_not`, which also takes limits of the search.
+
+        Args:
+            x_or_reading: one example, `(1, ...)`, or its reading.
+            label: one of the classes.
+
+        Raises:
+            UnknownName: a label the model does not know; the message offers the nearest.
+            InvalidInput: not one example, or units that cannot be corrected.
+
+        Example:
+            >>> from narrows.heads import FixedHead
+            >>> layer = Bottleneck(["barks", "purrs"])
+            >>> model = NarrowModel(nn.Identity(), layer, FixedHead(2), ("dog", "cat"))
+            >>> model.why_not(Reading(torch.tensor([[0.9, 0.3]])), "cat").known
+            {'barks': 0.0}
+        """
+        from narrows import explain
+
+        return explain.why_not(self, x_or_reading, label)
 
     def split(self) -> tuple[Sender, Receiver]:
         """Cut between read and write; the halves share this model's parameters."""
