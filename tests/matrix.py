@@ -53,6 +53,40 @@ ROWS: dict[str, Row] = {
             {"epochs": 2, "mode": "multitask"},
         ),
     ),
+    "cem": Row(
+        {"width": 4, "epochs": 2},
+        variants=(
+            {"width": 3, "epochs": 2, "randint": "batch:0.5", "shared_scorer": False},
+            {"width": 3, "epochs": 2, "randint": 0.0, "hidden": (8,)},
+        ),
+    ),
+    "ecbm": Row(
+        {"dims": 8, "epochs": 2},
+        variants=(
+            {"dims": 8, "epochs": 2, "hard_global": True, "correction": (0.0, 0.0, 3.0)},
+            {"dims": 8, "epochs": 2, "partition": "y", "correction": (0.0, 1.0, 3.0)},
+        ),
+    ),
+    "tf-tti": Row(
+        {"epochs": 2},
+        variants=(
+            {
+                "base": {"name": "cbm", "params": {"mode": "sequential", "kind": "logit"}},
+                "epochs": 2,
+            },
+            {
+                "base": {"name": "cbm", "params": {"mode": "independent", "kind": "hard"}},
+                "epochs": 2,
+            },
+        ),
+    ),
+    "pcbm": Row(
+        {"epochs": 2, "penalty": 1e-3},
+        variants=(
+            {"epochs": 2, "penalty": 1e-3, "residual": True},
+            {"encoder": "identity", "cav": "ridge", "penalty": 1e-2},
+        ),
+    ),
 }
 
 

@@ -1,0 +1,1 @@
+"""The energies of ECBM: how they are searched, tabled, and made a bottleneck."""

@@ -1,0 +1,1 @@
+"""Concepts read from a trained backbone: banks of hyperplanes, their units, head and edits."""

@@ -1,0 +1,1 @@
+"""Data sets that are generated, from formulas or from real digits."""
