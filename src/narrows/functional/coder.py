@@ -85,7 +85,7 @@ class FactorizedCode:
         return replace(code, kinds=frequencies(kinds)[0])
 
     def encode(self, values: ArrayLike) -> bytes:
-        """Code integers `(N, n)`; without escapes the bits, 60 more and 0.1 % more, at most.
+        """Code integers `(N, n)`; without escapes the bits, 64 more and 0.1 % more, at most.
 
         Raises:
             InvalidInput: another width.
