@@ -325,6 +325,28 @@ def test_check_fails_on_errors_and_prints_json(tmp_path: Path, table: Path) -> N
     assert any(p["severity"] == "error" for p in found["problems"])
 
 
+def test_check_also_tells_which_concepts_need_not_be_looked_at() -> None:
+    tied = ("check", "digit_pairs", "--load", "sizes=[400,80,80]", "--load", "co_occurrence=1.0")
+    plain, done = run(*tied), run(*tied, "--locality")
+    assert done.exit_code == plain.exit_code == 0, done.output
+    # What follows the usual report is added below it.
+    assert done.stdout.startswith(plain.stdout.rstrip("\n") + "\n\n")
+    assert "20 of 20 concepts need not be looked at" in " ".join(done.stdout.split())
+    found = json.loads(run(*tied, "--locality", "--json").stdout)
+    assert len(found["locality"]["twins"]) == 10
+    assert found["ok"] is True
+    assert "locality" not in json.loads(run(*tied, "--json").stdout)
+
+
+def test_check_of_data_without_concepts_cannot_tell_locality(tmp_path: Path) -> None:
+    path = tmp_path / "plain.csv"
+    lines = ["a,y", *(f"{i},{'ab'[i % 2]}" for i in range(40))]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    done = run("check", path, "--target", "y", "--locality")
+    assert done.exit_code == 1
+    assert "found no concept labels" in done.output
+
+
 COMPARE = ("--load", "sizes=[120,40,40]", "--load", "task=parity", "--seeds", "1")
 
 

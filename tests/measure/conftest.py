@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -66,6 +67,45 @@ def make_rows() -> Callable[..., Examples]:
         return Examples(x, y, c, tuple(range(classes)), Concepts(names, tuple(groups)))
 
     return make
+
+
+@pytest.fixture
+def brute() -> Callable[..., tuple[list[float], list[list[tuple[float, list[float]]]]]]:
+    """`brute(model, rows, i, done)`: what a loop over all answers finds, in plain numbers.
+
+    Row `i` with the turns `done` corrected by the truth, through `correct` and names: the class
+    probabilities now, and for each turn, each answer: how probable it is, and the class
+    probabilities after it.
+    """
+
+    @torch.no_grad()
+    def probabilities(model, reading, known) -> list[float]:
+        logits = model.correct(reading, known).prediction[0].tolist()
+        exps = [math.exp(z - max(logits)) for z in logits]
+        return [e / sum(exps) for e in exps]
+
+    @torch.no_grad()
+    def find(model, rows, i, done=()):
+        names = model.bottleneck.names
+        turns = [t for t in model.bottleneck.interventions if names[t[0]] in rows.concepts.names]
+        truth = dict(zip(rows.concepts.names, rows.c[i].tolist(), strict=True))
+        said = {names[u]: truth[names[u]] for t in done for u in turns[t]}
+        said = {name: value for name, value in said.items() if not math.isnan(value)}
+        reading = model.read(rows.x[i : i + 1])
+        scores = model.bottleneck.scores(model.bottleneck.condition(reading, said))[0].tolist()
+        found = []
+        for turn in turns:
+            total, after = sum(scores[u] for u in turn), []
+            if len(turn) == 1:
+                told = [({names[turn[0]]: v}, [1 - total, total][v]) for v in (0, 1)]
+            else:
+                told = [({names[u]: int(u == m) for u in turn}, scores[m] / total) for m in turn]
+            for answer, p in told:
+                after.append((p, probabilities(model, reading, said | answer)))
+            found.append(after)
+        return probabilities(model, reading, said), found
+
+    return find
 
 
 @pytest.fixture

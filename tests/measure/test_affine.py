@@ -13,7 +13,7 @@ from narrows.data.record import Examples
 from narrows.heads import FixedHead, LinearHead
 from narrows.measure.affine import affine
 from narrows.measure.corrections import prepare
-from narrows.measure.replay import replay
+from narrows.measure.intervention.replay import replay
 from narrows.model import NarrowModel
 
 GROUPS = ((0, 1, 2), (4, 5))

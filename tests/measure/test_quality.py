@@ -12,12 +12,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
-from sklearn.metrics import accuracy_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    balanced_accuracy_score,
+    brier_score_loss,
+    roc_auc_score,
+)
 
 from narrows.data.record import Concepts, Examples
 from narrows.errors import InvalidInput, InvalidType, UnknownName
 from narrows.measure import concept_quality, concept_quality_of
-from narrows.measure.quality import ConstantConcept
+from narrows.measure.quality import COLUMNS, ConstantConcept
 
 NAN = float("nan")
 names3 = ("a", "b", "c")
@@ -39,6 +45,10 @@ def test_columns_equal_scikit_learn_on_the_known_labels(table):
         known = ~table[1][:, j].isnan()
         p, c = table[0][known, j].numpy(), table[1][known, j].numpy()
         assert found.auc[j] == pytest.approx(roc_auc_score(c, p), abs=1e-12)
+        wanted = average_precision_score(c, p)  # the scores have ties
+        assert found.average_precision[j] == pytest.approx(wanted, abs=1e-12)
+        wanted = balanced_accuracy_score(c, p >= 0.5)
+        assert found.balanced_accuracy[j] == pytest.approx(wanted, abs=1e-12)
         assert found.brier[j] == pytest.approx(brier_score_loss(c, p), abs=1e-12)
         assert found.accuracy[j] == pytest.approx(accuracy_score(c, p >= 0.5), abs=1e-12)
         assert found.base_rate[j] == pytest.approx(c.mean(), abs=1e-12)
@@ -102,7 +112,7 @@ def test_an_unknown_label_is_as_if_the_row_were_not_there(table):
     found = concept_quality(scores, truth, names3)
     known = ~truth[:, 1].isnan()
     alone = concept_quality(scores[known][:, 1:2], truth[known][:, 1:2], ("b",))
-    for column in ("accuracy", "auc", "brier", "ece", "base_rate", "known"):
+    for column in (*COLUMNS, "known"):
         torch.testing.assert_close(getattr(alone, column)[0], getattr(found, column)[1])
 
 
@@ -139,7 +149,8 @@ def test_constant_concepts_have_no_auc_and_one_warning_names_them():
         found = concept_quality(scores, truth, names3)
     assert len(caught) == 1
     assert found.constant == ("a", "c")
-    assert found.auc.isnan().tolist() == [True, False, True]
+    for column in (found.auc, found.average_precision, found.balanced_accuracy):
+        assert column.isnan().tolist() == [True, False, True]
     assert found.accuracy.isnan().tolist() == [False, False, True]
     assert found.mean("auc") == 1
     assert math.isnan(found.exact_set)
@@ -150,8 +161,8 @@ def test_scores_that_are_no_probabilities_have_an_auc_only():
     scores, truth = torch.tensor([[3.0, 0.2], [-1.0, 0.6]]), torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     found = concept_quality(scores, truth, ("cosine", "soft"))
     assert found.unbounded == ("cosine",)
-    assert found.auc.tolist() == [1, 1]
-    for column in (found.accuracy, found.brier, found.ece):
+    assert found.auc.tolist() == found.average_precision.tolist() == [1, 1]
+    for column in (found.accuracy, found.balanced_accuracy, found.brier, found.ece):
         assert column.isnan().tolist() == [True, False]
     assert math.isnan(found.exact_set)
 

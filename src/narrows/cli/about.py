@@ -22,6 +22,12 @@ def check(
     target: options.Target = None,
     concepts: options.Prefix = None,
     load: options.Load = None,
+    locality: Annotated[
+        bool,
+        typer.Option(
+            "--locality", help="Also tell which concepts a model could know without looking."
+        ),
+    ] = False,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -31,13 +37,16 @@ def check(
     when there is an error; warnings and notes are no errors.
     """
     from narrows.data import check as check_data
+    from narrows.data import check_locality
 
     loaded, _, _ = options.load_data(data, target, concepts, load or ())
     found = check_data(loaded)
+    places = check_locality(loaded) if locality else None
     if as_json:
-        console.say_json({**found.to_dict(), "ok": found.ok})
+        more = {} if places is None else {"locality": places.to_dict()}
+        console.say_json({**found.to_dict(), "ok": found.ok, **more})
     else:
-        typer.echo(str(found))
+        typer.echo(str(found) if places is None else f"{found}\n\n{places}")
     if not found.ok:
         raise typer.Exit(1)
 

@@ -3,7 +3,9 @@
 For concept j with probabilities p, truth c and n known labels:
 
     accuracy  mean 1[p >= 1/2] = 1[c >= 1/2]
+    balanced  mean of that over the positives and over the negatives, then of the two
     AUC       P(p of a positive > p of a negative) + P(equal) / 2, by ranks
+    AP        precision at the score of each positive, averaged
     Brier     mean (p - c)^2
     ECE       sum over 15 equal bins of p: share of the bin * |mean p - mean c|
     exact set over rows whose concepts are all known: mean of "every concept is right"
@@ -24,10 +26,21 @@ from torch import Tensor
 
 from narrows.data.record import Examples
 from narrows.errors import unknown, wrong, wrong_type
+from narrows.measure.quality_ranks import auc, average_precision
 from narrows.measure.rows import evaluating, matched, read_rows
 from narrows.model import NarrowModel
 
 _BINS = 15
+COLUMNS = (
+    "accuracy",
+    "balanced_accuracy",
+    "auc",
+    "average_precision",
+    "brier",
+    "ece",
+    "base_rate",
+)
+_HEADS = ("accuracy", "balanced", "AUC", "AP", "Brier", "ECE", "base")
 
 
 class ConstantConcept(UserWarning):
@@ -41,21 +54,26 @@ class ConceptQuality:
     Attributes:
         names: of the concepts.
         accuracy: share of right answers at one half.
+        balanced_accuracy: mean of the shares of right answers among positives and negatives.
         auc: area under the ROC curve.
+        average_precision: area under the curve of precision over recall, by steps.
         brier: mean squared error of the probability.
         ece: expected calibration error.
         base_rate: mean of the truth.
         known: how many labels are known.
         exact_set: share of fully known rows with every concept right; NaN without such rows,
             or where a concept's scores are no probabilities.
-        constant: concepts with at most one value among the known labels; their AUC is NaN.
-        unbounded: concepts with scores outside [0, 1]: no probabilities, so only their AUC and
-            base rate are defined.
+        constant: concepts with at most one value among the known labels; AUC, average precision
+            and balanced accuracy are NaN.
+        unbounded: concepts with scores outside [0, 1]: no probabilities, so only their AUC,
+            average precision and base rate are defined.
     """
 
     names: tuple[str, ...]
     accuracy: Tensor
+    balanced_accuracy: Tensor
     auc: Tensor
+    average_precision: Tensor
     brier: Tensor
     ece: Tensor
     base_rate: Tensor
@@ -72,20 +90,19 @@ class ConceptQuality:
             >>> concept_quality(scores, truth, ["furry"]).mean("auc")
             1.0
         """
-        columns = ("accuracy", "auc", "brier", "ece", "base_rate")
-        if what not in columns:
-            raise unknown("what", what, columns)
+        if what not in COLUMNS:
+            raise unknown("what", what, COLUMNS)
         return float(getattr(self, what).nanmean())
 
     def __str__(self) -> str:
         wide = max(12, *map(len, self.names))
-        lines = [f"{'concept':<{wide}} accuracy    AUC  Brier    ECE   base  known"]
-        columns = [self.accuracy, self.auc, self.brier, self.ece, self.base_rate]
+        lines = [f"{'concept':<{wide}} {' '.join(f'{head:>8}' for head in _HEADS)}  known"]
+        columns = [getattr(self, what) for what in COLUMNS]
         for name, *values, n in zip(self.names, *columns, self.known, strict=True):
-            shown = " ".join(f"{float(v):6.3f}" for v in values)
-            lines.append(f"{name:<{wide}}   {shown} {int(n):6d}")
-        means = " ".join(f"{float(column.nanmean()):6.3f}" for column in columns)
-        lines.append(f"{'mean':<{wide}}   {means}")
+            shown = " ".join(f"{float(v):8.3f}" for v in values)
+            lines.append(f"{name:<{wide}} {shown} {int(n):6d}")
+        means = " ".join(f"{float(column.nanmean()):8.3f}" for column in columns)
+        lines.append(f"{'mean':<{wide}} {means}")
         lines.append(f"every concept right: {self.exact_set:.3f}")
         return "\n".join(lines)
 
@@ -139,7 +156,11 @@ def concept_quality(scores: Tensor, truth: Tensor, names: Sequence[str]) -> Conc
         return torch.where(bounded, column, nan)
 
     positive = (true >= 0.5) & known
-    constant = (positive.sum(0) == 0) | (positive.sum(0) == n)
+    ones = positive.sum(0)
+    constant = (ones == 0) | (ones == n)
+    hits = (right & positive).sum(0).double() / ones + (right & ~positive).sum(0).double() / (
+        n - ones
+    )
     single = tuple(name for name, one in zip(names, constant.tolist(), strict=True) if one)
     if single:
         warnings.warn(
@@ -150,7 +171,9 @@ def concept_quality(scores: Tensor, truth: Tensor, names: Sequence[str]) -> Conc
     return ConceptQuality(
         names=tuple(names),
         accuracy=of_probabilities(mean(right.double())),
-        auc=torch.where(constant, nan, _auc(scores, positive, known)),
+        balanced_accuracy=of_probabilities(torch.where(constant, nan, hits / 2)),
+        auc=torch.where(constant, nan, auc(scores, positive, known)),
+        average_precision=torch.where(constant, nan, average_precision(scores, positive, known)),
         brier=of_probabilities(mean((scores - true).square())),
         ece=of_probabilities(_ece(scores, true, known)),
         base_rate=mean(true),
@@ -200,22 +223,6 @@ def _checked(scores: Tensor, truth: Tensor, names: Sequence[str]) -> tuple[Tenso
                 f"{argument} of {names[j]!r}", f"{float(part[row, j])} in row {row}", wanted
             )
     return scores, truth
-
-
-def _auc(scores: Tensor, positive: Tensor, known: Tensor) -> Tensor:
-    """`(k,)` by mean ranks, one sort per concept; unknown labels sort behind all others."""
-    values, order = torch.where(known, scores, torch.inf).sort(0)
-    rank = torch.arange(1.0, len(scores) + 1, dtype=torch.float64)[:, None].expand_as(values)
-    new = torch.ones_like(known)
-    new[1:] = values[1:] != values[:-1]
-    last = torch.ones_like(known)
-    last[:-1] = new[1:]
-    # Equal scores share the mean of the first and the last of their ranks.
-    lowest = torch.where(new, rank, 0.0).cummax(0).values
-    highest = torch.where(last, rank, torch.inf).flip(0).cummin(0).values.flip(0)
-    ranks = torch.where(positive.gather(0, order), (lowest + highest) / 2, 0.0).sum(0)
-    ones = positive.sum(0).double()
-    return (ranks - ones * (ones + 1) / 2) / (ones * (known.sum(0) - ones))
 
 
 def _ece(scores: Tensor, true: Tensor, known: Tensor) -> Tensor:

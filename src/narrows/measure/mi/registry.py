@@ -73,6 +73,55 @@ _ROWS = (
     Estimator(
         "mixed", "mixed", "mixed", "estimate", _ALL, "Neighbours where values repeat in part."
     ),
+    Estimator("binning", "binning", "binning", "estimate", _ALL, "Counts of binned values."),
+    Estimator(
+        "kde", "kde", "kde", "estimate", (_CC, _CD, _DC), "Kernel densities; up to four columns."
+    ),
+    Estimator("gaussian", "gaussian", "gaussian", "estimate", (_CC,), "Jointly normal variables."),
+    Estimator("gcmi", "gcmi", "gcmi", "lower", (_CC,), "Normal after ranking each column."),
+    Estimator("lnc", "lnc", "lnc", "estimate", (_CC,), "Neighbours, for strong dependence."),
+    Estimator(
+        "mixture-upper",
+        "mixture",
+        "mixture_upper",
+        "upper",
+        (_CC, _DC),
+        "Of x with y + noise, y a function of x.",
+    ),
+    Estimator(
+        "mixture-lower",
+        "mixture",
+        "mixture_lower",
+        "lower",
+        (_CC, _DC),
+        "Of x with y + noise, y a function of x.",
+    ),
+    Estimator("sliced", "sliced", "sliced", "surrogate", (_CC, _CD, _DC), "Mean over directions."),
+    Estimator(
+        "k_sliced", "sliced", "k_sliced", "surrogate", (_CC, _CD, _DC), "Mean over subspaces."
+    ),
+    Estimator("renyi", "renyi", "renyi", "surrogate", _ALL, "Eigenvalues of kernel matrices."),
+    Estimator(
+        "cauchy_schwarz",
+        "cauchy_schwarz",
+        "cauchy_schwarz",
+        "surrogate",
+        _ALL,
+        "Angle between the joint density and its margins'.",
+    ),
+    Estimator("hsic", "kernels", "hsic", "surrogate", _ALL, "Covariance of kernel features."),
+    Estimator("nhsic", "kernels", "nhsic", "surrogate", _ALL, "HSIC between 0 and 1 (CKA)."),
+    Estimator(
+        "distance_correlation",
+        "kernels",
+        "distance_correlation",
+        "surrogate",
+        _ALL,
+        "Correlation of distances.",
+    ),
+    Estimator(
+        "auto", "auto", "auto", "estimate", _ALL, "Chooses by rows, columns and kinds; checks."
+    ),
 )
 
 ESTIMATORS: dict[str, Estimator] = {row.name: row for row in _ROWS}

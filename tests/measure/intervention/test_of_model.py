@@ -13,9 +13,14 @@ from torch import nn
 from narrows.bottleneck import IdentityBottleneck
 from narrows.concepts.layer import ConceptLayer
 from narrows.data.record import Concepts, Examples
-from narrows.errors import InvalidInput, UnknownName
+from narrows.errors import InvalidInput, InvalidType, UnknownName
 from narrows.heads import LinearHead
-from narrows.measure import InterventionCurve, intervention_curve, policies
+from narrows.measure import (
+    InterventionCurve,
+    intervention_curve,
+    intervention_curves,
+    policies,
+)
 from narrows.model import NarrowModel
 from narrows.reading import Reading
 
@@ -41,7 +46,7 @@ def counting():
 
 @pytest.mark.parametrize("policy", policies())
 def test_true_concepts_and_an_exact_head_end_at_certainty(counting, policy):
-    curve = intervention_curve(*counting, policy)
+    curve = intervention_curve(*counting, policy, validation=counting[1])
     assert curve.at(0) < 0.9
     assert curve.at(5) == 1
     assert curve.steps.tolist() == [0, 1, 2, 3, 4, 5]
@@ -101,8 +106,12 @@ def test_the_encoder_runs_once_per_row_and_nothing_is_left_behind(counting):
     x, c = rows.x.clone(), rows.c.clone()
     for policy in policies():
         seen.clear()
-        intervention_curve(model, rows, policy)
-        assert sum(seen) == len(rows)
+        intervention_curve(model, rows, policy, validation=rows[:50])
+        # Validation rows are read by the policies that learn from them, once too.
+        assert sum(seen) == len(rows) + 50 * (policy in ("lcp", "coop"))
+    seen.clear()
+    intervention_curves(model, rows, policies(), validation=rows[:50])
+    assert sum(seen) == len(rows) + 50  # read once for all policies
     assert model.training
     assert not model.head.training
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
@@ -165,6 +174,86 @@ def test_page_and_picture_are_complete_and_repeat_themselves(counting, tmp_path)
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_curves_together_are_those_one_by_one(counting):
+    model, rows = counting
+    together = intervention_curves(model, rows, ("coop", "random", "lcp"), 2, validation=rows)
+    assert list(together) == ["coop", "random", "lcp"]
+    for name, curve in together.items():
+        alone = intervention_curve(model, rows, name, 2, validation=rows)
+        assert torch.equal(curve.accuracy, alone.accuracy)
+        assert curve.spent is None
+
+
+def test_what_is_not_visible_is_as_good_as_unknown(make_model, make_rows):
+    groups = ((1, 2),)
+    model, rows = make_model(5, 3, groups=groups), make_rows(100, 5, 3, groups, unknown=0.1)
+    visible = torch.rand(100, 5, generator=torch.Generator().manual_seed(0)) < 0.6
+    hidden = rows.c.masked_fill(~visible, torch.nan)
+    blind = Examples(rows.x, rows.y, hidden, rows.classes, rows.concepts)
+    before = rows.c.clone()
+    for name in policies():
+        curve = intervention_curve(model, rows, name, validation=rows, visible=visible)
+        assert torch.equal(
+            curve.accuracy, intervention_curve(model, blind, name, validation=rows).accuracy
+        )
+        assert len(curve.steps) == 5  # the turn is spent
+    assert torch.equal(rows.c.nan_to_num(-1), before.nan_to_num(-1))
+    shown = intervention_curve(model, rows, visible=torch.ones(100, 5, dtype=torch.bool))
+    assert torch.equal(shown.accuracy, intervention_curve(model, rows).accuracy)
+    assert torch.equal(
+        intervention_curve(model, rows, visible=visible.numpy()).accuracy,
+        intervention_curve(model, blind).accuracy,
+    )
+
+
+def test_what_was_spent_is_the_mean_over_rows_of_the_costs_so_far(make_model, make_rows):
+    model, rows = make_model(4, 3), make_rows(50, 4, 3)
+    costs = {"c1": 2.0, "c0": 0.0, "c2": 1.0, "c3": 5.0}
+    curve = intervention_curve(model, rows, "uncertainty", costs=costs)
+    scores = model.read(rows.x).units
+    spent = torch.zeros(5, dtype=torch.float64)
+    for row in scores.tolist():
+        total = 0.0
+        for step, j in enumerate(sorted(range(4), key=lambda j: abs(row[j] - 0.5)), start=1):
+            total += costs[f"c{j}"]
+            spent[step] += total / 50
+    torch.testing.assert_close(curve.spent[0], spent)
+    assert json.loads(json.dumps(curve.to_dict()))["spent"] == curve.spent.tolist()
+    assert (
+        intervention_curve(model, rows, "random", 3, costs=[1, 1, 1, 1]).spent.tolist()
+        == [[0, 1, 2, 3, 4]] * 3
+    )
+    assert "spent" not in intervention_curve(model, rows).to_dict()
+
+
+def test_masks_and_validation_rows_that_do_not_fit_are_refused(make_model, make_rows):
+    model, rows = make_model(4, 3), make_rows(10, 4, 3)
+    with pytest.raises(InvalidType, match="visible: found dtype"):
+        intervention_curve(model, rows, visible=torch.ones(10, 4))
+    with pytest.raises(InvalidInput, match=r"visible: found shape \(4, 10\), wanted .*\(10, 4\)"):
+        intervention_curve(model, rows, visible=torch.ones(4, 10, dtype=torch.bool))
+    with pytest.raises(InvalidInput, match=r"validation: found None, .* 'lcp' learns its order"):
+        intervention_curve(model, rows, "lcp")
+    other = Examples(rows.x, rows.y, rows.c[:, :2], rows.classes, Concepts(("c0", "c1")))
+    for name in ("lcp", "coop"):
+        with pytest.raises(InvalidInput, match="validation: found concepts for 2 turns"):
+            intervention_curve(model, rows, name, validation=other)
+
+
+def test_an_index_list_is_no_mask(counting):
+    model, rows = counting
+    for indices in ([0, 1], torch.tensor([0, 1]), torch.ones(400, 5, dtype=torch.int64)):
+        with pytest.raises(InvalidType, match=r"visible: found dtype torch\.int64, wanted a bool"):
+            intervention_curve(model, rows, visible=indices)
+
+
+def test_policies_are_a_list_of_names(counting):
+    with pytest.raises(InvalidType, match="policies: found the string 'coop', wanted a list"):
+        intervention_curves(*counting, "coop")
+    with pytest.raises(InvalidInput, match="policies: found none"):
+        intervention_curves(*counting, [])
+
+
 @pytest.mark.parametrize("seeds", [0, -1, 2.0, True])
 def test_seeds_that_are_no_count_are_refused(counting, seeds):
     with pytest.raises(InvalidInput, match="seeds"):
@@ -181,6 +270,10 @@ def test_data_that_cannot_be_used_are_refused(counting):
     other = Concepts(tuple(f"other {j}" for j in range(5)))
     with pytest.raises(InvalidInput, match=r"'c0', 'c1', 'c2', .*'other 0', .* no name in common"):
         intervention_curve(model, Examples(rows.x, rows.y, rows.c, rows.classes, other))
+    c = rows.c.clone()
+    c[3, 2] = 1.5
+    with pytest.raises(InvalidInput, match=r"c: found 1\.5 in row 3, concept 'c2'"):
+        dataclasses.replace(rows, c=c)
     y = rows.y.clone()
     y[7] = -1
     with pytest.raises(InvalidInput, match="row 7 without a label"):

@@ -12,13 +12,14 @@ from narrows.errors import InvalidInput, UnknownName
 from narrows.measure import intervention_curve, policies, policy
 from narrows.measure.affine import affine
 from narrows.measure.corrections import prepare
-from narrows.measure.policies import State, find
-from narrows.measure.replay import replay
+from narrows.measure.intervention.registry import find
+from narrows.measure.intervention.replay import replay
+from narrows.measure.intervention.state import HeldOut, State
 from narrows.measure.rows import pieces
 
 
 def order_of(name, model, rows, seed=0):
-    return find(name).order(State(prepare(model, rows), seed))
+    return find(name).order(State(prepare(model, rows), seed, held_out=HeldOut(model, rows)))
 
 
 def corrected(model, rows, turns):
@@ -50,7 +51,7 @@ def test_every_policy_orders_every_turn_once_and_repeats_itself(
 @pytest.mark.parametrize("name", policies())
 def test_all_policies_agree_before_any_and_after_all_corrections(make_model, make_rows, name):
     model, rows = make_model(6, 5), make_rows(200, 6, 5, unknown=0.1)
-    curve = intervention_curve(model, rows, name)
+    curve = intervention_curve(model, rows, name, validation=rows)
     for turns, step in (((), 0), (model.bottleneck.interventions, -1)):
         said = corrected(model, rows, turns).argmax(1)
         wanted = float((said == rows.y).double().mean())
@@ -81,24 +82,6 @@ def test_random_on_average_is_the_mean_over_all_subsets(make_model, make_rows):
     assert ((sampled.mean - exact).abs() <= 4 * sampled.standard_error + 1e-12).all()
 
 
-def test_uncertainty_takes_the_score_nearest_one_half_first(make_model, make_rows):
-    model, rows = make_model(5, 3), make_rows(30, 5, 3)
-    scores = model.read(rows.x).units.detach()
-    weight = 1 / ((scores - 0.5).abs() + 1e-9)
-    wanted = [sorted(range(5), key=lambda j: -row[j]) for row in weight.tolist()]  # used at once
-    assert order_of("uncertainty", model, rows).tolist() == wanted
-
-
-def test_uncertainty_of_a_group_is_its_most_uncertain_member(make_model, make_rows):
-    groups = ((0, 3),)
-    model, rows = make_model(4, 3, groups=groups), make_rows(30, 4, 3, groups)
-    certain = (model.read(rows.x).units.detach() - 0.5).abs()
-    order = order_of("uncertainty", model, rows)
-    assert prepare(model, rows).turns == ((0, 3), (1,), (2,))
-    each = torch.stack([certain[:, [0, 3]].amin(1), certain[:, 1], certain[:, 2]], 1)
-    assert (each.gather(1, order).diff(dim=1) >= 0).all()
-
-
 @pytest.mark.parametrize("kind", ["soft", "logit"])
 @pytest.mark.parametrize("hidden", [None, (6,)], ids=["linear", "mlp"])
 def test_oracle_is_greedy_in_the_probability_of_the_true_class(make_model, make_rows, kind, hidden):
@@ -125,9 +108,25 @@ def test_oracle_at_one_correction_beats_every_policy(make_model, make_rows):
         for turn in model.bottleneck.interventions
     ]
     best = float(torch.stack(singles).any(0).double().mean())
-    first = {name: intervention_curve(model, rows, name).at(1) for name in policies()}
+    first = {
+        name: intervention_curve(model, rows, name, validation=rows).at(1) for name in policies()
+    }
     assert first["oracle"] == best == max(first.values())
     assert first["oracle"] > first["random"]
+
+
+def test_random_over_eight_concepts_is_the_mean_over_256_subsets(make_model, make_rows):
+    model, rows = make_model(8, 4, seed=2), make_rows(80, 8, 4, seed=2)
+    exact = torch.zeros(9, dtype=torch.float64)
+    for size in range(9):
+        shares = [
+            (corrected(model, rows, [(j,) for j in some]).argmax(1) == rows.y).double().mean()
+            for some in itertools.combinations(range(8), size)
+        ]
+        exact[size] = torch.stack(shares).mean()
+    sampled = intervention_curve(model, rows, "random", seeds=300)
+    assert ((sampled.mean - exact).abs() <= 4 * sampled.standard_error + 1e-12).all()
+    torch.testing.assert_close(sampled.mean[[0, 8]], exact[[0, 8]])
 
 
 def test_oracle_does_not_depend_on_pieces(make_model, make_rows, monkeypatch):
@@ -144,7 +143,7 @@ def test_an_unknown_policy_is_refused_with_the_nearest_names(make_model, make_ro
 
 
 def test_a_policy_is_one_registered_function(make_model, make_rows, monkeypatch):
-    monkeypatch.setattr(sys.modules["narrows.measure.policies"], "_POLICIES", {})
+    monkeypatch.setattr(sys.modules["narrows.measure.intervention.registry"], "_POLICIES", {})
 
     @policy("last first")
     def last_first(state):

@@ -1,12 +1,4 @@
-"""Intervention curves: how fast does the decision improve while a person corrects concepts?
-
-Corrections go in turns: a group of exclusive concepts at once, any other concept alone. After
-each turn the head decides again; the encoder runs once for all. The truth is written as the
-bottleneck writes it (`Bottleneck.condition`: for logits percentiles), once. Where the truth is
-unknown nothing is corrected, though the turn is spent.
-
-Public code reports the best of several random orders; here the mean over orders counts.
-"""
+"""An intervention curve: accuracy after each correction, as numbers, text, page and picture."""
 
 from __future__ import annotations
 
@@ -19,13 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from narrows.data.record import Examples
 from narrows.errors import wrong
 from narrows.measure import draw
-from narrows.measure.corrections import prepare
-from narrows.measure.policies import State, find
-from narrows.measure.replay import replay
-from narrows.model import NarrowModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +23,14 @@ class InterventionCurve:
         policy: who chose the order.
         steps: `(turns + 1,)` how many turns are done, from 0.
         accuracy: `(orders, turns + 1)` float64; one order where the policy draws none.
+        spent: `(orders, turns + 1)` float64, what the corrections cost until then, a mean over
+            rows; None where no costs were given.
     """
 
     policy: str
     steps: Tensor
     accuracy: Tensor
+    spent: Tensor | None = None
 
     @property
     def mean(self) -> Tensor:
@@ -80,12 +70,13 @@ class InterventionCurve:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values."""
-        return {
+        values = {
             "policy": self.policy,
             "steps": self.steps.tolist(),
             "accuracy": self.accuracy.tolist(),
             "area": self.area,
         }
+        return values if self.spent is None else values | {"spent": self.spent.tolist()}
 
     def save(self, path: str | Path) -> None:
         """Write one HTML page with the curve and its table."""
@@ -111,40 +102,3 @@ class InterventionCurve:
             if k <= last
         ]
         return ("corrections", "accuracy", "std. error"), list(rows)
-
-
-def intervention_curve(
-    model: NarrowModel, examples: Examples, policy: str = "random", seeds: int = 5
-) -> InterventionCurve:
-    """Correct concepts one turn after the other and follow the accuracy.
-
-    Memory beside the readings: pieces of at most 16 MiB; 200 concepts and 6,000 rows stay far
-    below 500 MB.
-
-    Args:
-        model: its units are matched with the concepts of the data by name.
-        examples: labelled rows with concepts.
-        policy: which concept comes next; see `policies()`.
-        seeds: how many orders, where the policy draws them.
-
-    Raises:
-        UnknownName: no such policy; the message offers the nearest.
-        InvalidInput: no concept labels, no name in common, contradictory truth in a group.
-
-    Example:
-        >>> from narrows.data.record import Concepts
-        >>> from narrows.concepts import CBM
-        >>> x = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]).repeat(5, 1)
-        >>> rows = Examples(x, x.sum(1).long(), x, (0, 1, 2), Concepts(("a", "b")))
-        >>> model = CBM("independent", encoder="identity").fit(rows).model_
-        >>> curve = intervention_curve(model, rows)
-        >>> curve.accuracy.shape, curve.at(2)
-        (torch.Size([5, 3]), 1.0)
-    """
-    chosen = find(policy)
-    if isinstance(seeds, bool) or not isinstance(seeds, int) or seeds < 1:
-        raise wrong("seeds", repr(seeds), "an integer >= 1")
-    corrections = prepare(model, examples)
-    states = (State(corrections, seed) for seed in range(seeds if chosen.draws else 1))
-    accuracy = replay(corrections, map(chosen.order, states))
-    return InterventionCurve(policy, torch.arange(accuracy.shape[1]), accuracy)
