@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from narrows import measure
 from narrows.baselines import BlackBox, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM
 from narrows.data import Dataset, Examples, load
 from narrows.functional.logistic import fit_logistic
@@ -82,12 +82,11 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "CUB-200-2011 and OAI must be brought by the user; no loader runs in this size yet"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        _one_seed(seed, values, rows)
-    return Evidence(values, rows, "digit_pairs, 10,000 training pairs, task: their sum")
+        return untested(CLAIMS, why)
+    what = "digit_pairs, 10,000 training pairs, task: their sum"
+    return over_seeds(_one_seed, seeds, what, first=0)
+        _one_seed, seeds, "digit_pairs, 10,000 training pairs, task: their sum", first=0
+    )
 
 
 def _one_seed(seed: int, values: Any, rows: Any) -> None:

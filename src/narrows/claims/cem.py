@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ import torch
 from narrows import measure
 from narrows.baselines import BlackBox, Chance, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM
 from narrows.data import Concepts, Dataset, Examples, concept_ceiling, load
 from narrows.encoders import MLPEncoder
@@ -78,17 +78,17 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "CUB-200-2011 and CelebA must be brought by the user; they do not run in this size"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        for task in ("xor", "trig", "dot"):
-            _by_formula(task, seed, values, rows)
-        _on_digits(seed, values, rows)
+        return untested(CLAIMS, why)
     what = (
         "xor, trig, dot: 2,100 training rows each; digit_pairs: 1,000, concepts of the left digit"
     )
-    return Evidence(values, rows, what)
+    return over_seeds(_one_seed, seeds, what)
+
+
+def _one_seed(seed: int, values: Any, rows: Any) -> None:
+    for task in ("xor", "trig", "dot"):
+        _by_formula(task, seed, values, rows)
+    _on_digits(seed, values, rows)
 
 
 def _by_formula(task: str, seed: int, values: Any, rows: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from narrows import measure
 from narrows.baselines import BlackBox, Chance
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM, PCBM, ConceptBank
 from narrows.concepts.cem_layer import ConceptEmbeddingLayer
 from narrows.data import Dataset, Examples, load
@@ -122,27 +122,27 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "CUB-200-2011 with its part points must be brought by the user; it does not run here"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        apart = _load(0.0, seed).test
-        found = {p: _at(p, seed, apart, rows) for p in _TOGETHER}
-        for key, column in (("weights", _WEIGHTS), ("absent", _THERE), ("elsewhere", _PLACED)):
-            values[key].append(found[_USUAL][column])
-        for key, column in (
-            ("existence_falls", _THERE),
-            ("location_falls", _PLACED),
-            ("existence_falls_apart", _THERE_ALL + _APART),
-            ("location_falls_apart", _PLACED + _APART),
-        ):
-            first, last = (found[p][column] for p in _ENDS)
-            values[key].append(100 * (first - last))
+        return untested(CLAIMS, why)
     what = (
         f"scattered_digits, {_SIZES[0]:,} training canvases of two digits, task: their sum; three "
         f"convolutions and average pooling, {_EPOCHS} epochs; labels of the instance"
     )
-    return Evidence(values, rows, what)
+    return over_seeds(_one_seed, seeds, what)
+
+
+def _one_seed(seed: int, values: Any, rows: Any) -> None:
+    apart = _load(0.0, seed).test
+    found = {p: _at(p, seed, apart, rows) for p in _TOGETHER}
+    for key, column in (("weights", _WEIGHTS), ("absent", _THERE), ("elsewhere", _PLACED)):
+        values[key].append(found[_USUAL][column])
+    for key, column in (
+        ("existence_falls", _THERE),
+        ("location_falls", _PLACED),
+        ("existence_falls_apart", _THERE_ALL + _APART),
+        ("location_falls_apart", _PLACED + _APART),
+    ):
+        first, last = (found[p][column] for p in _ENDS)
+        values[key].append(100 * (first - last))
 
 
 def _at(together: float, seed: int, apart: Examples, rows: Any) -> dict[str, float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections import defaultdict
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from narrows import measure
 from narrows.baselines import BlackBox, Chance, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM, ECBM
 from narrows.data import Concepts, Dataset, Examples, load
 from narrows.method import concept_labels
@@ -98,17 +98,13 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "CUB-200-2011, CelebA and AwA2 must be brought by the user"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        _one_seed(seed, values, rows)
+        return untested(CLAIMS, why)
     words = (
         "digit_pairs, 3,000 training pairs, task: their sum; concepts: even, above 4, prime and "
         "with a loop, of each digit. They do not tell 5 from 7 nor 6 from 8; only models whose "
         "label hears more than the concepts (CEM, ECBM, black box) can"
     )
-    return Evidence(values, rows, words)
+    return over_seeds(_one_seed, seeds, words)
 
 
 def attributes(seed: int) -> Dataset:

@@ -8,7 +8,6 @@ is not CLIP. A corner of each picture is bright or dark, by chance in those pict
 from __future__ import annotations
 
 import dataclasses
-from collections import defaultdict
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch.nn.functional import cross_entropy, normalize
 from narrows.baselines import BlackBox, Chance
 from narrows.bottleneck import IdentityBottleneck
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import PCBM, ConceptBank
 from narrows.concepts.post_hoc.edits import Edit, finetune, prune, prune_greedily
 from narrows.data import Concepts, Dataset, Examples, load
@@ -80,13 +80,9 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "CLIP's weights, CIFAR and Broden must be brought by the user; no run in this size"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        _one_seed(seed, values, rows)
+        return untested(CLAIMS, why)
     what = f"Fashion-MNIST: backbone and concepts from {_OTHER:,} pictures, task from {_TASK:,}"
-    return Evidence(values, rows, what)
+    return over_seeds(_one_seed, seeds, what)
 
 
 def _one_seed(seed: int, values: Any, rows: Any) -> None:

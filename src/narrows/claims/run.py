@@ -22,7 +22,7 @@ from narrows.errors import unknown, wrong
 
 SIZES = ("small", "gpu", "full")
 RESULTS = Path(__file__).parent / "results"
-_MACHINERY = {"claim", "run"}
+_MACHINERY = {"claim", "run", "seeds"}
 
 
 def slugs() -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import warnings
-from collections import defaultdict
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 
 from narrows.baselines import BlackBox
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM, ConceptLayer
 from narrows.data import Concepts, Dataset, Examples, hand_regions, load
 from narrows.measure import Audit, ConstantConcept, audit, concept_quality_of
@@ -110,13 +110,9 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "CheXpert and rendered cards of 299 pixels have no run of this size yet"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        _one_seed(seed, values, rows)
+        return untested(CLAIMS, why)
     data = f"digit_pairs and digit_hands, {_SIZES[0]:,} training pictures"
-    return Evidence(values, rows, data)
+    return over_seeds(_one_seed, seeds, data)
 
 
 def _one_seed(seed: int, values: Any, rows: Any) -> None:

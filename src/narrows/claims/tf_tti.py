@@ -6,7 +6,6 @@ fall with a reconstruction from its abstract.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d, normalize, one_hot
 
 from narrows.baselines import BlackBox
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import TFTTI
 from narrows.concepts.transfer.edit import ConceptEdit, ConceptStatistics
 from narrows.concepts.transfer.fit import EditRule, fit_concept_edit
@@ -91,12 +91,8 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; only the small size runs without the paper's data."""
     if size != "small":
         why = "Derm7pt and the blood cell sets must be brought by the user; no run of this size yet"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        _one_seed(seed, values, rows)
-    return Evidence(values, rows, "digit_pairs, is the sum at least 9; 4,000 training pairs")
+        return untested(CLAIMS, why)
+    return over_seeds(_one_seed, seeds, "digit_pairs, is the sum at least 9; 4,000 training pairs")
 
 
 def _one_seed(seed: int, values: Any, rows: Any) -> None:

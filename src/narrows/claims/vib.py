@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from narrows.baselines import BlackBox
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.seeds import over_seeds, untested
 from narrows.data import Dataset, Examples, load
 from narrows.functional.attacks import fgsm
 from narrows.functional.calibration import expected_calibration_error
@@ -70,20 +71,17 @@ def run(size: str, seeds: int) -> Evidence:
     """Measure all claims; `gpu` uses the paper's network and schedule on all pictures."""
     if size == "full":
         why = "MNIST must be brought by the user; no loader runs in this size yet"
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), why))
+        return untested(CLAIMS, why)
     try:
         pictures = 10_000 if size == "small" else 50_000
         data = load("fashion_attributes", sizes=(pictures, 5_000, 10_000))
     except FileNotFoundError as error:
-        return Evidence({}, {}, "no data", dict.fromkeys((c.key for c in CLAIMS), str(error)))
-    values: dict[str, list[float]] = defaultdict(list)
-    rows: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for seed in range(seeds):
-        _one_seed(size, seed, data, values, rows)
-    return Evidence(values, rows, f"Fashion-MNIST, {pictures:,} training pictures")
+        return untested(CLAIMS, str(error))
+    one_seed = partial(_one_seed, size, data)
+    return over_seeds(one_seed, seeds, f"Fashion-MNIST, {pictures:,} training pictures", first=0)
 
 
-def _one_seed(size: str, seed: int, data: Dataset, values: Any, rows: Any) -> None:
+def _one_seed(size: str, data: Dataset, seed: int, values: Any, rows: Any) -> None:
     fitted: dict[str, Method] = {f"VIB beta {b:g}": _vib(size, b, seed).fit(data) for b in BETAS}
     fitted["dropout"] = BlackBox(_encoder(seed, dropout=0.5), epochs=8, seed=seed).fit(data)
     fitted["black box"] = BlackBox(_encoder(seed), epochs=8, seed=seed).fit(data)
