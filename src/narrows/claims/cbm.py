@@ -85,8 +85,6 @@ def run(size: str, seeds: int) -> Evidence:
         return untested(CLAIMS, why)
     what = "digit_pairs, 10,000 training pairs, task: their sum"
     return over_seeds(_one_seed, seeds, what, first=0)
-        _one_seed, seeds, "digit_pairs, 10,000 training pairs, task: their sum", first=0
-    )
 
 
 def _one_seed(seed: int, values: Any, rows: Any) -> None:
