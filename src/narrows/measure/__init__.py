@@ -4,6 +4,18 @@ from narrows.measure.alignment import Alignment, alignment, alignment_of
 from narrows.measure.audit import Audit, audit
 from narrows.measure.bits import BitsResult, bits
 from narrows.measure.evaluate import Evaluation, evaluate
+from narrows.measure.geometry import (
+    CovarianceStream,
+    GeometryMonitor,
+    PowerLaw,
+    SpectrumReport,
+    ablate_spectrum,
+    alpha_req,
+    find_phases,
+    pass_at_k,
+    rankme,
+    spectrum_report,
+)
 from narrows.measure.importance import (
     GlobalImportance,
     ImportanceReport,
@@ -35,6 +47,7 @@ from narrows.measure.leakage_information import (
 )
 from narrows.measure.leakage_residual import Residual, residual
 from narrows.measure.locality import MapScores, Swaps, concept_maps, map_scores, swap
+from narrows.measure.mi import conditional_mi, entropy, mutual_information
 from narrows.measure.quality import (
     ConceptQuality,
     ConstantConcept,
@@ -42,6 +55,16 @@ from narrows.measure.quality import (
     concept_quality_of,
 )
 from narrows.measure.sparsity import SparseAccuracy, Sparsity, sparse_accuracy, sparsity_of
+from narrows.measure.watching import (
+    FixedBins,
+    InformationPlane,
+    MixtureBounds,
+    RangeBins,
+    Watch,
+    gradient_phases,
+    ib_curve,
+    watch,
+)
 
 __all__ = [
     "Alignment",
@@ -49,35 +72,51 @@ __all__ = [
     "BitsResult",
     "ConceptQuality",
     "ConstantConcept",
+    "CovarianceStream",
     "Evaluation",
+    "FixedBins",
+    "GeometryMonitor",
     "GlobalImportance",
     "ImportanceReport",
     "InformationLeakage",
+    "InformationPlane",
     "InterventionCurve",
     "IrrelevantLeakage",
     "Leakage",
     "Location",
     "MapScores",
+    "MixtureBounds",
     "NicheImpurity",
     "OracleImpurity",
+    "PowerLaw",
+    "RangeBins",
     "Residual",
     "SparseAccuracy",
     "Sparsity",
+    "SpectrumReport",
     "Swaps",
     "TopShare",
+    "Watch",
+    "ablate_spectrum",
     "activation_map",
     "alignment",
     "alignment_of",
+    "alpha_req",
     "audit",
     "bits",
     "class_means",
     "concept_maps",
     "concept_quality",
     "concept_quality_of",
+    "conditional_mi",
     "enlarge",
+    "entropy",
     "evaluate",
     "existence",
+    "find_phases",
     "global_importance",
+    "gradient_phases",
+    "ib_curve",
     "importance_of",
     "information_leakage",
     "information_leakage_of",
@@ -88,14 +127,19 @@ __all__ = [
     "local_importance",
     "location",
     "map_scores",
+    "mutual_information",
     "niche_impurity",
     "niche_impurity_of",
     "oracle_impurity",
     "oracle_impurity_of",
+    "pass_at_k",
     "policies",
     "policy",
+    "rankme",
     "residual",
     "sparse_accuracy",
     "sparsity_of",
+    "spectrum_report",
     "swap",
+    "watch",
 ]

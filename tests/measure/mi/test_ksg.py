@@ -183,3 +183,18 @@ def test_bits_are_nats_over_log_two():
     nats, bits = mutual_information(x, y), mutual_information(x, y, units="bits")
     assert bits.value == pytest.approx(nats.value / np.log(2))
     assert bits.interval[1] == pytest.approx(nats.interval[1] / np.log(2))
+
+
+@pytest.mark.parametrize("scale", [1e200, 1e-200])
+def test_numbers_whose_squares_overflow_are_refused(scale):
+    x, y = normal(50, 0.6, seed=0)
+    with pytest.raises(InvalidInput, match="x: found column 0 with numbers too large or too small"):
+        mutual_information(scale * x, y)
+
+
+def test_a_measure_without_a_unit_is_the_same_in_bits():
+    x, y = normal(50, 0.6, seed=0)
+    plain, bits = (mutual_information(x, y, "nhsic", units=u) for u in ("nats", "bits"))
+    assert plain.value == bits.value
+    assert bits.units == "no unit"
+    assert "bits" not in repr(bits)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from narrows.errors import InvalidInput, unknown, wrong
 from narrows.measure.mi.registry import ESTIMATORS, Estimator, estimator
-from narrows.measure.mi.result import MIResult, MIResults
+from narrows.measure.mi.result import NO_UNIT, MIResult, MIResults
 from narrows.measure.mi.samples import paired, sample
 
 
@@ -107,6 +107,7 @@ def _result(chosen: Estimator, found: Any, samples: int) -> MIResult:
         kind=chosen.kind,
         method=chosen.name,
         samples=samples,
+        units=NO_UNIT if chosen.unitless else "nats",
         ceiling=float(found.ceiling),
         warnings=tuple(found.warnings),
         settings=dict(found.settings),

@@ -36,6 +36,7 @@ class Estimator:
         summary: in one sentence, where it fits.
         together: a function `(columns, y, ...) -> list of Estimate` that measures every column
             of `(N, columns)` against y at once; without one they go one by one.
+        unitless: whether the value is no number of nats, so that bits mean nothing.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Estimator:
     takes: tuple[tuple[str, str], ...]
     summary: str
     together: str = ""
+    unitless: bool = False
 
     def load(self, each: bool = False) -> Callable[..., Any]:
         """The function, its file imported now; with `each`, the one for many columns."""
@@ -109,8 +111,18 @@ _ROWS = (
         _ALL,
         "Angle between the joint density and its margins'.",
     ),
-    Estimator("hsic", "kernels", "hsic", "surrogate", _ALL, "Covariance of kernel features."),
-    Estimator("nhsic", "kernels", "nhsic", "surrogate", _ALL, "HSIC between 0 and 1 (CKA)."),
+    Estimator(
+        "hsic",
+        "kernels",
+        "hsic",
+        "surrogate",
+        _ALL,
+        "Covariance of kernel features.",
+        unitless=True,
+    ),
+    Estimator(
+        "nhsic", "kernels", "nhsic", "surrogate", _ALL, "HSIC between 0 and 1 (CKA).", unitless=True
+    ),
     Estimator(
         "distance_correlation",
         "kernels",
@@ -118,6 +130,7 @@ _ROWS = (
         "surrogate",
         _ALL,
         "Correlation of distances.",
+        unitless=True,
     ),
     Estimator(
         "auto", "auto", "auto", "estimate", _ALL, "Chooses by rows, columns and kinds; checks."

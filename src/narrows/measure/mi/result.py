@@ -23,6 +23,7 @@ KINDS = {
     "upper": "an upper bound, in expectation",
     "surrogate": "another dependence measure, not mutual information",
 }
+NO_UNIT = "no unit"
 _PER_UNIT = {"nats": 1.0, "bits": 1 / math.log(2)}
 _NORMAL = 1.959963984540054  # 97.5 % of a standard normal lie below
 
@@ -56,7 +57,7 @@ class MIResult:
         kind: estimate, lower, upper or surrogate (see `KINDS`).
         method: how it was measured.
         samples: how many pairs it saw.
-        units: nats or bits.
+        units: nats or bits, or `NO_UNIT`.
         ceiling: the largest value the method could have reported, in `units`.
         warnings: what a reader must know before trusting the value.
         settings: of the method, defaults included.
@@ -84,8 +85,11 @@ class MIResult:
         return self.value - _NORMAL * self.stderr, self.value + _NORMAL * self.stderr
 
     def to(self, units: str) -> MIResult:
-        """The same result in nats or bits."""
-        by = _rate(units) / _rate(self.units)
+        """The same result in nats or bits; as it is where the measure has no unit."""
+        rate = _rate(units)
+        if self.units == NO_UNIT:
+            return self
+        by = rate / _rate(self.units)
         return dataclasses.replace(
             self,
             value=self.value * by,
@@ -97,8 +101,9 @@ class MIResult:
     def __repr__(self) -> str:
         spread = "" if math.isnan(self.stderr) else f" ± {self.stderr:.3f}"
         notes = "".join(f"\n  note: {text}" for text in self.warnings)
+        unit = "" if self.units == NO_UNIT else f" {self.units}"
         return (
-            f"{self.value:.3f}{spread} {self.units} "
+            f"{self.value:.3f}{spread}{unit} "
             f"({self.method}, {self.kind}, {self.samples:,} samples){notes}"
         )
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from narrows.errors import wrong, wrong_type
 
 CONTINUOUS, DISCRETE = "continuous", "discrete"
+_LARGEST = 1e150
 
 
 def sample(name: str, values: Any, kind: str = CONTINUOUS) -> NDArray[np.float64]:
@@ -51,6 +52,14 @@ def sample(name: str, values: Any, kind: str = CONTINUOUS) -> NDArray[np.float64
     still = np.flatnonzero(found.max(0) == found.min(0))
     if len(still):
         raise wrong(name, f"column {still[0]} with one value in all rows", "columns that vary")
+    with np.errstate(over="ignore"):
+        width = found.max(0) - found.min(0)
+    far = (np.abs(found).max(0) > _LARGEST) | (width < 1 / _LARGEST)
+    if far.any():
+        column = int(np.flatnonzero(far)[0])
+        raise wrong(
+            name, f"column {column} with numbers too large or too small to square", "rescaled ones"
+        )
     return found
 
 
