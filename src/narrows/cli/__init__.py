@@ -3,7 +3,7 @@
 Heavy packages are imported inside the commands, so that `narrows --help` answers at once.
 """
 
-from narrows.cli import about, claims, embed, jobs, train  # noqa: F401  # importing a file adds its commands
+from narrows.cli import about, claims, embed, jobs, measure, train  # noqa: F401  # importing a file adds its commands
 from narrows.cli.app import app, main
 
 __all__ = ["app", "main"]

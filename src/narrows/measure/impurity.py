@@ -31,22 +31,17 @@ REPEATS = 3
 
 
 @dataclass(frozen=True)
-class OracleImpurity:
-    """How impure representations are.
+class Impurity:
+    """A score of representations, measured on several splits of the rows.
 
     Attributes:
         names: of the concepts.
-        each: `(repeats,)` float64, the score of each split; NaN where no pair can be judged.
-        of_representations: `(k, k)` float64, row i and column j: how well representation i tells
-            concept j, a mean over splits; NaN where a concept does not vary.
-        of_concepts: the same of the concepts themselves.
+        each: `(repeats,)` float64, the score of each split; NaN where nothing can be judged.
         probe: its name.
     """
 
     names: tuple[str, ...]
     each: Tensor
-    of_representations: Tensor
-    of_concepts: Tensor
     probe: str
 
     @property
@@ -62,9 +57,10 @@ class OracleImpurity:
     def __float__(self) -> float:
         return self.value
 
-    def __str__(self) -> str:
+    def spoken(self, what: str, ideal: str = "") -> str:
+        """One line of text."""
         error = f" ± {self.standard_error:.3f}" if len(self.each) > 1 else ""
-        return f"oracle impurity {self.value:.3f}{error} ({self.probe} probe)"
+        return f"{what} {self.value:.3f}{error} ({ideal}{self.probe} probe)"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; None where a number is not defined."""
@@ -73,9 +69,32 @@ class OracleImpurity:
             "value": plain(self.value),
             "standard_error": plain(self.standard_error),
             "each": plain(self.each.tolist()),
+            "probe": self.probe,
+        }
+
+
+@dataclass(frozen=True)
+class OracleImpurity(Impurity):
+    """How impure representations are.
+
+    Attributes:
+        of_representations: `(k, k)` float64, row i and column j: how well representation i tells
+            concept j, a mean over splits; NaN where a concept does not vary.
+        of_concepts: the same of the concepts themselves.
+    """
+
+    of_representations: Tensor
+    of_concepts: Tensor
+
+    def __str__(self) -> str:
+        return self.spoken("oracle impurity")
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON values; None where a number is not defined."""
+        return {
+            **super().to_dict(),
             "of_representations": plain(self.of_representations.tolist()),
             "of_concepts": plain(self.of_concepts.tolist()),
-            "probe": self.probe,
         }
 
 
@@ -136,7 +155,7 @@ def oracle_impurity(
     if not include_diagonal:
         counted = torch.where(torch.eye(len(names), dtype=torch.bool) & ~gap.isnan(), 0.0, gap)
     each = 2 * counted.nanmean((1, 2)).sqrt()
-    return OracleImpurity(tuple(names), each, ours.nanmean(0), theirs.nanmean(0), name)
+    return OracleImpurity(tuple(names), each, name, ours.nanmean(0), theirs.nanmean(0))
 
 
 def oracle_impurity_of(model: NarrowModel, examples: Examples, **settings: Any) -> OracleImpurity:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from narrows.data.record import Examples
-from narrows.measure.impurity import REPEATS, plain, standard_error
+from narrows.measure.impurity import REPEATS, Impurity, plain
 from narrows.measure.impurity_probes import Fitted, find_probe, judge, splits, varies
 from narrows.measure.representations import checked, represent
 from narrows.measure.rows import pieces
@@ -36,57 +36,33 @@ _HELD = 2**22  # inputs at once
 
 
 @dataclass(frozen=True)
-class NicheImpurity:
+class NicheImpurity(Impurity):
     """How much is known of concepts outside their niches.
 
     Attributes:
-        names: of the concepts.
         thresholds: `(t,)` float64 from 0 to 1.
-        each: `(repeats,)` float64, the score of each split; NaN where no concept varies.
         curves: `(t, k)` float64, NI_j at each threshold, a mean over splits; NaN for concepts
             that do not vary.
-        probe: its name.
     """
 
-    names: tuple[str, ...]
     thresholds: Tensor
-    each: Tensor
     curves: Tensor
-    probe: str
 
     @property
     def score(self) -> Tensor:
         """`(k,)` of each concept: the integral of its curve."""
         return torch.trapezoid(self.curves, self.thresholds, dim=0)
 
-    @property
-    def value(self) -> float:
-        """The mean over splits."""
-        return float(self.each.nanmean())
-
-    @property
-    def standard_error(self) -> float:
-        """Of that mean; NaN for one split."""
-        return standard_error(self.each)
-
-    def __float__(self) -> float:
-        return self.value
-
     def __str__(self) -> str:
-        error = f" ± {self.standard_error:.3f}" if len(self.each) > 1 else ""
-        return f"niche impurity {self.value:.3f}{error} (ideal 0.5, {self.probe} probe)"
+        return self.spoken("niche impurity", "ideal 0.5, ")
 
     def to_dict(self) -> dict[str, Any]:
         """JSON values; None where a number is not defined."""
         return {
-            "names": list(self.names),
-            "value": plain(self.value),
-            "standard_error": plain(self.standard_error),
-            "each": plain(self.each.tolist()),
+            **super().to_dict(),
             "score": plain(self.score.tolist()),
             "thresholds": self.thresholds.tolist(),
             "curves": plain(self.curves.tolist()),
-            "probe": self.probe,
         }
 
 
@@ -131,7 +107,7 @@ def niche_impurity(
         curves.append(torch.where(varies(truth[train][None]), curve, torch.nan))
     whole = torch.stack(curves)
     each = torch.trapezoid(whole.nanmean(2), grid, dim=1)
-    return NicheImpurity(tuple(names), grid, each, whole.nanmean(0), name)
+    return NicheImpurity(tuple(names), each, name, grid, whole.nanmean(0))
 
 
 def niche_impurity_of(model: NarrowModel, examples: Examples, **settings: Any) -> NicheImpurity:

@@ -48,6 +48,7 @@ class Choice:
 
 
 _CC, _CD, _DD = (CONTINUOUS, CONTINUOUS), (CONTINUOUS, DISCRETE), (DISCRETE, DISCRETE)
+_MANY = 60  # columns beyond which neighbours take minutes and tell nothing
 _COMPARABLE = ("estimate", "lower", "upper")  # a surrogate measures something else
 _NONE: Mapping[str, Any] = {}
 _KSG, _ROSS, _MIXED = ("ksg", _NONE), ("ross", _NONE), ("mixed", _NONE)
@@ -76,12 +77,21 @@ CHOICES = (
     ),
     Choice(
         _CD,
-        math.inf,
+        _MANY,
         math.inf,
         (_ROSS, _MIXED),
         (_MIXED,),
         "one is discrete and the other has several columns: neighbours within the classes",
         "neighbours are far in so many columns",
+    ),
+    Choice(
+        _CD,
+        math.inf,
+        math.inf,
+        (),
+        (),
+        "one is discrete and the other has very many columns: no estimate is worth its time",
+        "-",
     ),
     Choice(
         _CC,
@@ -103,12 +113,22 @@ CHOICES = (
     ),
     Choice(
         _CC,
-        math.inf,
-        math.inf,
+        _MANY,
+        300_000,
         (_GAUSSIAN, _KSG),
         (_KSG, _MIXED),
-        "many columns or very many rows: neighbours are far or slow, so the linear part",
+        "many columns: neighbours are far, so the linear part",
         "neighbours far below are usual in many columns; above, they see what no line shows",
+    ),
+    Choice(
+        _CC,
+        math.inf,
+        math.inf,
+        (_GAUSSIAN,),
+        (_GCMI,),
+        "very many columns or rows: neighbours are far and slow, so the linear part, beside that "
+        "of ranks; neither sees what no line shows",
+        "columns are far from normal; the one of ranks is the safer",
     ),
 )
 
@@ -143,7 +163,12 @@ def auto(
     answers = list(_answers(choice, x, y, given, refused))
     if not answers:
         told = "; ".join(f"{name}: {reason}" for name, reason in refused.items())
-        raise wrong("x, y", f"no method that answers ({told})", "samples that one of them takes")
+        raise wrong(
+            "x, y",
+            f"no method that answers ({told or choice.because})",
+            "more rows, fewer columns (a compression of them gives a lower bound), or a method "
+            "by name, as 'sliced'",
+        )
     first, *others = answers
     found = first.result
     settings: dict[str, Any] = {

@@ -84,8 +84,8 @@ def summed(local: Floats, warnings: tuple[str, ...], settings: dict[str, Any]) -
 
 def enough(n: int, k: int) -> None:
     """Refuse k below 1 or not below the number of rows."""
-    if k < 1:
-        raise wrong("k", str(k), "1 or more")
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise wrong("k", repr(k), "a whole number, 1 or more")
     if n < k + 1:
         raise wrong("x", f"{n} rows", f"at least k + 1 = {k + 1}")
 
