@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -65,3 +66,12 @@ def test_a_short_run_gives_a_value_a_seed_for_every_claim_but_none_by_chance(
         assert claim.verdict(evidence.values[claim.key]) != HOLDS  # one seed proves nothing
     assert evidence.values["compression"][0] < 1  # nothing was learned yet
     assert evidence.values["fitting"][0] < 0.8
+
+
+def test_a_layer_without_gradients_has_no_knee_and_breaks_nothing() -> None:
+    one = information_plane._Experiment("relu", 1, 1, *information_plane.task())
+    one.noted = [0, 1, 2, 4, 8, 16, 32]
+    alive = [2.0, 2.0, 2.0, 2.0, 1.0, 0.5, 0.25]
+    dead = [float("inf")] * 7
+    assert one._knee({"a": alive, "b": dead}) == 4
+    assert math.isnan(one._knee({"b": dead}))

@@ -13,6 +13,7 @@ from narrows.claims.claim import Claim, Evidence
 from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM, PCBM, ConceptBank
 from narrows.data import Dataset, load
+from narrows.measure.evaluate import WHICH
 from narrows.method import Method
 
 PAPER = (
@@ -120,7 +121,9 @@ def _methods(seed: int) -> dict[str, Method]:
 
 def _evaluated(name: str, method: Method, data: Dataset, rows: Any) -> Any:
     """All measures of one model, its row filled, and the rows of noise and chance beside it."""
-    found = measure.evaluate(method.model_, data, seeds=2, seed=method.seed)
+    # Effective concepts are counted for scalars; the numbers of a vector are no concepts.
+    which = [w for w in WHICH if w != "anec" or not isinstance(method, CEM)]
+    found = measure.evaluate(method.model_, data, which, seeds=2, seed=method.seed)
     for row in found.rows:
         if row.name in _COLUMNS and not math.isnan(row.value):
             rows[name][_COLUMNS[row.name]].append(row.value)

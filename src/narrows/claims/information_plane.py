@@ -120,18 +120,18 @@ def run(size: str, seeds: int) -> Evidence:
         found = _Experiment(name, seeds, _EPOCHS[size], x, y).run()
         for estimator in ("bins", "range", "kde"):
             rows[f"{name}, {estimator}"] = _columns(found, estimator)
+        knees = [value for value in found["knee"] if not math.isnan(value)]
         deep = _deep(rows[f"{name}, bins"])
         if name == "tanh":
             values["compression"] = deep
             values["most_epochs"] = rows["tanh, bins"]["share of epochs after the maximum"]
             values["fitting"] = rows["tanh, bins"]["final I(T;Y), layer 9"]
-            values["gradient_phases"] = found["knee"]
+            values["gradient_phases"] = knees
         else:
             values["needs_saturation"] = _deep(rows["relu, kde"])
             values["estimator"] = _deep(rows["relu, range"])
-            values["phases_without"] = found["knee"]
-        training = {"test accuracy": found["accuracy"], "knee of gradients": found["knee"]}
-        rows[f"{name}, training"] = training
+            values["phases_without"] = knees
+        rows[f"{name}, training"] = {"test accuracy": found["accuracy"], "knee of gradients": knees}
     data = f"all {2**BITS:,} patterns of {BITS} bits on a circle, a rule that turning leaves alone"
     return Evidence(values, rows, f"{data}; {_EPOCHS[size]:,} epochs")
 
@@ -215,8 +215,13 @@ class _Experiment:
         self.noted.append(epoch)
 
     def _knee(self, snr: dict[str, list[float]]) -> float:
-        found = sorted(knee(self.noted, values) for values in snr.values())
-        return float(found[len(found) // 2])
+        """The median over layers; NaN where no layer has a gradient throughout.
+
+        Rectified units can all be dead, and then nothing before or behind them has a gradient.
+        """
+        alive = [values for values in snr.values() if all(0 < v < math.inf for v in values)]
+        found = sorted(knee(self.noted, values) for values in alive)
+        return float(found[len(found) // 2]) if found else math.nan
 
 
 def _net(units: str, seed: int) -> nn.Sequential:

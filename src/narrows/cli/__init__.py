@@ -3,7 +3,15 @@
 Heavy packages are imported inside the commands, so that `narrows --help` answers at once.
 """
 
-from narrows.cli import about, claims, embed, jobs, measure, train  # noqa: F401  # importing a file adds its commands
+from narrows.cli import (  # noqa: F401  # importing a file adds its commands
+    about,
+    claims,
+    embed,
+    jobs,
+    measure,
+    measure_layers,
+    train,
+)
 from narrows.cli.app import app, main
 
 __all__ = ["app", "main"]

@@ -178,11 +178,11 @@ def _report(
 def _open(run: Path) -> tuple[Any, Any]:
     """The model of a run, and its data."""
     from narrows.method import from_pretrained
-    from narrows.report.run_page import _reload
+    from narrows.report.run_page import reload_data
     from narrows.runs import read_run
 
     record = read_run(run)
-    return from_pretrained(run).model_, _reload(record["data"])
+    return from_pretrained(run).model_, reload_data(record["data"])
 
 
 def _language(folder: Path, texts: Path) -> tuple[Any, list[dict[str, Any]]]:

@@ -68,7 +68,7 @@ class Line:
 
 def plane(points: Sequence[Point]) -> Any:
     """Accuracy against bits (log scale), one labelled point a row, as a matplotlib figure."""
-    figure, axes = _axes("bits per example (log scale)", "test accuracy")
+    figure, axes = blank("bits per example (log scale)", "test accuracy")
     colours = iter(_styles())
     for point in points:
         colour, marker = (QUIET, "X") if point.reference else next(colours)
@@ -83,15 +83,15 @@ def plane(points: Sequence[Point]) -> Any:
         )
     _log_axis(axes, [p.bits for p in points])
     axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    _label_points(axes, points)
+    label_points(axes, points)
     return figure
 
 
 def curves(lines: Sequence[Line], x_label: str, y_label: str, percent: bool = True) -> Any:
     """Curves with bands of one standard error, each named at its right end."""
-    figure, axes = _axes(x_label, y_label)
+    figure, axes = blank(x_label, y_label)
     ends = []
-    for line, (colour, marker) in zip(lines, _cycle(len(lines)), strict=True):
+    for line, (colour, marker) in zip(lines, cycle(len(lines)), strict=True):
         every = max(1, len(line.x) // 8)
         axes.plot(
             line.x, line.y, color=colour, marker=marker, markersize=4.5, markevery=every, lw=1.8
@@ -104,13 +104,13 @@ def curves(lines: Sequence[Line], x_label: str, y_label: str, percent: bool = Tr
     axes.xaxis.get_major_locator().set_params(integer=True)
     if percent:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-    _label_ends(axes, ends)
+    label_ends(axes, ends)
     return figure
 
 
 def training(line: Line, y_label: str) -> Any:
     """A small panel with one stage's curve over epochs; a single epoch is a point."""
-    figure, axes = _axes("epoch", y_label, size=(3.6, 2.3))
+    figure, axes = blank("epoch", y_label, size=(3.6, 2.3))
     alone = {"marker": "o", "markersize": 4} if len(line.x) == 1 else {}
     axes.plot(line.x, line.y, color=SERIES[0], lw=1.6, **alone)
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -168,7 +168,8 @@ def _for_page(text: str, name: str) -> str:
     return f'<svg {box.group() if box else ""} aria-hidden="true">{body}'
 
 
-def _axes(x_label: str, y_label: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Any]:
+def blank(x_label: str, y_label: str, size: tuple[float, float] = _SIZE) -> tuple[Any, Any]:
+    """An empty figure in the house style, and its axes."""
     figure = require("matplotlib.figure", "report").Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.set_xlabel(x_label, color=INK, fontsize=_FONT)
@@ -187,7 +188,8 @@ def _styles() -> list[tuple[str, str]]:
     return [pair for turn in turns for pair in zip(SERIES, turn, strict=True)]
 
 
-def _cycle(count: int) -> list[tuple[str, str]]:
+def cycle(count: int) -> list[tuple[str, str]]:
+    """Colour and marker of each of `count` series."""
     styles = _styles()
     return [styles[i % len(styles)] for i in range(count)]
 
@@ -208,7 +210,7 @@ def _log_axis(axes: Any, bits: Sequence[float]) -> None:
     axes.xaxis.set_minor_locator(ticker.NullLocator())
 
 
-def _label_points(axes: Any, points: Sequence[Point]) -> None:
+def label_points(axes: Any, points: Sequence[Point]) -> None:
     """Names beside the points, where they cover neither one another nor another point."""
     _settle(axes)
     places = [axes.transData.transform((p.bits, p.accuracy)) for p in points]
@@ -230,7 +232,7 @@ def _label_points(axes: Any, points: Sequence[Point]) -> None:
         )
 
 
-def _label_ends(axes: Any, ends: Sequence[tuple[str, float, float, str]]) -> None:
+def label_ends(axes: Any, ends: Sequence[tuple[str, float, float, str]]) -> None:
     """Names at the right ends of curves, apart from one another."""
     _settle(axes)
     heights = [axes.transData.transform((x, y))[1] for _, x, y, _ in ends]

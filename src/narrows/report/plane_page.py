@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from narrows.errors import unknown, wrong
 from narrows.report import sections
 from narrows.report.environment import environment
-from narrows.report.figures import QUIET, Point, _axes, _cycle, _label_ends, _label_points
+from narrows.report.figures import QUIET, Point, blank, cycle, label_ends, label_points
 from narrows.report.page import figure, write
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def draw_information_plane(table: PlaneTable, estimator: str | None = None) -> A
     """
     own = _own(table, estimator)
     name = own[0]["estimator"]
-    drawn, axes = _axes(f"I(X;T), {table.unit}, by {name}", f"I(T;Y), {table.unit}")
+    drawn, axes = blank(f"I(X;T), {table.unit}, by {name}", f"I(T;Y), {table.unit}")
     layers = list(dict.fromkeys(own["layer"]))
     ends = []
-    for layer, (colour, marker) in zip(layers, _cycle(len(layers)), strict=True):
+    for layer, (colour, marker) in zip(layers, cycle(len(layers)), strict=True):
         part = own.where(layer=layer)
         x, y = part["I(X;T)"], part["I(T;Y)"]
         axes.plot(x, y, color=colour, lw=1.2, alpha=0.6)
@@ -44,7 +44,7 @@ def draw_information_plane(table: PlaneTable, estimator: str | None = None) -> A
         axes.plot(x[-1:], y[-1:], marker, color=colour, markersize=6)
         ends.append(Point(layer or "model", x[-1], y[-1]))
     axes.margins(x=0.08, y=0.1)
-    _label_points(axes, ends)
+    label_points(axes, ends)
     return drawn
 
 
@@ -52,13 +52,13 @@ def draw_course(table: PlaneTable, estimator: str | None = None) -> Any:
     """I(X;T) of each layer over epochs, on a log scale of epochs from 1 on."""
     own = _own(table, estimator)
     name = own[0]["estimator"]
-    drawn, axes = _axes("epoch", f"I(X;T), {table.unit}, by {name}")
+    drawn, axes = blank("epoch", f"I(X;T), {table.unit}, by {name}")
     layers = list(dict.fromkeys(own["layer"]))
     if max(own["epoch"]) > 20:
         axes.set_xscale("symlog", linthresh=1)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ends = []
-    for layer, (colour, marker) in zip(layers, _cycle(len(layers)), strict=True):
+    for layer, (colour, marker) in zip(layers, cycle(len(layers)), strict=True):
         part = own.where(layer=layer)
         x, y = part["epoch"], part["I(X;T)"]
         every = max(1, len(x) // 8)
@@ -66,7 +66,7 @@ def draw_course(table: PlaneTable, estimator: str | None = None) -> Any:
         ends.append((layer or "model", x[-1], y[-1], colour))
     axes.set_ylim(bottom=0)
     axes.tick_params(which="minor", bottom=False, colors=QUIET)
-    _label_ends(axes, ends)
+    label_ends(axes, ends)
     return drawn
 
 

@@ -51,7 +51,7 @@ def write_run(
     notes: list[str] = []
     try:
         method = from_pretrained(home) if method is None else method
-        data = _reload(run["data"]) if data is None else data
+        data = reload_data(run["data"]) if data is None else data
     except NarrowsError as error:
         notes.append(f"Without the worked example: {error}")
     name = run["method"]["name"]
@@ -153,7 +153,12 @@ def _history(home: Path, method: Method | None) -> list[dict[str, Any]]:
         raise FileRefused(f"{home / 'log.jsonl'}: not lines of JSON: {error}") from error
 
 
-def _reload(data: Mapping[str, Any]) -> Dataset:
+def reload_data(data: Mapping[str, Any]) -> Dataset:
+    """The data set that the `data` of a run.json describes.
+
+    Raises:
+        InvalidInput: it came from memory, so it cannot be found again.
+    """
     if data.get("source") is None:
         raise wrong("data", "no source in run.json", "data that `load` can find again")
     options = {k: tuple(v) if isinstance(v, list) else v for k, v in data["options"].items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from narrows import store
 from narrows.report import sections
 from narrows.report.environment import environment
-from narrows.report.figures import INK, QUIET, SERIES, _axes
+from narrows.report.figures import INK, QUIET, SERIES, blank
 from narrows.report.page import figure, write
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _DPI = 200  # of pictures
 
 def draw_spectrum(report: SpectrumReport) -> Any:
     """Eigenvalues against their rank, both on log scales, with the fitted line."""
-    drawn, axes = _axes("rank of the direction", "share of the variance")
+    drawn, axes = blank("rank of the direction", "share of the variance")
     whole = sum(report.eigenvalues)
     shares = [v / whole for v in report.eigenvalues if v > 0]
     axes.set_xscale("log")

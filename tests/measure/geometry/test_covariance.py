@@ -44,7 +44,9 @@ def test_batches_and_merged_streams_hold_what_numpy_finds_at_once(sizes, dim, se
 
 def test_more_rows_than_one_piece_are_still_exact() -> None:
     x = draw(2500, 5)
+    before = x.clone()
     stream = CovarianceStream(5).update(x)
+    assert torch.equal(x, before)
     np.testing.assert_allclose(stream.covariance(), np.cov(x.T, bias=True), atol=1e-12)
     np.testing.assert_allclose(stream.second_moment(), x.T @ x / 2500, atol=1e-12)
 

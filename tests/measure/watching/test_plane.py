@@ -221,6 +221,8 @@ def test_what_cannot_be_measured_is_refused() -> None:
     for y in (Y[:5], torch.ones(64), torch.full((64,), math.nan)):
         with pytest.raises(InvalidInput, match="y"):
             InformationPlane(model, X, y)
+    with pytest.raises(InvalidType, match="y"):
+        InformationPlane(model, X, [None] * 64)
     with pytest.raises(InvalidInput, match="estimators"):
         InformationPlane(model, X, Y, estimators={})
     with pytest.raises(InvalidType, match="estimators"):
@@ -268,3 +270,11 @@ def test_of_all_layers_those_that_never_run_are_left_out() -> None:
     asked = InformationPlane(model, X, Y, ["0", "unused"])
     with pytest.raises(InvalidInput, match="'unused', which has not run"):
         asked.snapshot(0)
+
+
+def test_labels_may_be_texts_and_their_names_do_not_matter() -> None:
+    model = net()
+    planes = [InformationPlane(model, X, y, "4", BOTH) for y in (Y, [["no", "yes"][v] for v in Y])]
+    for plane in planes:
+        plane.snapshot(0)
+    assert list(planes[0].table()) == list(planes[1].table())

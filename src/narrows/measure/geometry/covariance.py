@@ -3,7 +3,7 @@
 Mean and scatter are merged as Chan, Golub and LeVeque (1979) do, in float64 whatever the model's
 precision. Two streams merge into what one stream of all rows would hold.
 
-Memory: `8 dim^2` bytes, and 512 rows in float64 while a batch is taken in.
+Memory: `8 dim^2` bytes, and 256 rows in float64 while a batch is taken in.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 from narrows import store
 from narrows.errors import FileRefused, wrong, wrong_type
 
-_ROWS = 512  # turned to float64 at a time
+_ROWS = 256  # turned to float64 at a time
 _KIND = "covariance stream"
 
 
@@ -82,7 +82,7 @@ class CovarianceStream:
         rows = _rows(batch, self.dim)
         weighing = None if weights is None else _weights(weights, len(rows))
         for start in range(0, len(rows), _ROWS):
-            part = rows[start : start + _ROWS].to(self.mean.device, torch.float64)
+            part = rows[start : start + _ROWS].to(self.mean.device, torch.float64, copy=True)
             w = None if weighing is None else weighing[start : start + _ROWS].to(part.device)
             self._take(part, w)
         return self
@@ -93,7 +93,7 @@ class CovarianceStream:
         if total == 0:
             return
         mean = part.mean(0) if w is None else w @ part / total
-        part = part - mean
+        part -= mean  # a copy already
         self.scatter.addmm_(part.T, part if w is None else part * w[:, None])
         self._shift(mean, total)
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
@@ -278,12 +279,14 @@ def _flat(layer: str, t: Tensor, rows: int) -> Tensor:
 
 
 def _labels(y: Any, rows: int) -> Tensor:
-    found = torch.as_tensor(y)
-    if found.is_floating_point() and not found.isfinite().all():
+    found = y.detach().cpu().numpy() if isinstance(y, Tensor) else np.asarray(y)
+    if found.dtype.kind not in "biufUS":
+        raise wrong_type("y", f"dtype {found.dtype}", "integers, truth values or texts")
+    if found.dtype.kind == "f" and not np.isfinite(found).all():
         raise wrong("y", "NaN or infinite labels", "one label a row")
     if found.shape != (rows,) or rows < 2:
-        raise wrong("y", f"shape {tuple(found.shape)}", f"shape ({rows},), at least 2 rows")
-    values, codes = found.unique(return_inverse=True)
+        raise wrong("y", f"shape {found.shape}", f"shape ({rows},), at least 2 rows")
+    values, codes = np.unique(found, return_inverse=True)
     if len(values) < 2:
         raise wrong("y", "one label in all rows", "at least two labels")
-    return codes.cpu()
+    return torch.from_numpy(codes.astype(np.int64))
