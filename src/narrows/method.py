@@ -121,7 +121,11 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
         return self.classes_[chosen]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """`(n, classes)` probabilities; rows sum to 1."""
+        """`(n, classes)` probabilities; rows sum to 1.
+
+        Raises:
+            InvalidInput: inputs so large that the model overflows.
+        """
         return self._logits(X).double().softmax(1).numpy()
 
     def transform(self, X: Any) -> np.ndarray:
@@ -153,7 +157,13 @@ class Method(TransformerMixin, ClassifierMixin, BaseEstimator):
     def _logits(self, X: Any) -> Tensor:
         x = self._inputs(X)
         pieces = torch.arange(len(x)).split(_ROWS)
-        return torch.cat([self.model_(x[rows]).prediction for rows in pieces])
+        logits = torch.cat([self.model_(x[rows]).prediction for rows in pieces])
+        # The largest is NaN or infinite exactly where something overflowed on the way.
+        overflown = ~logits.amax(1).isfinite()
+        if overflown.any():
+            row = int(overflown.nonzero()[0])
+            raise wrong("X", f"numbers in row {row} for which the model overflows", "smaller ones")
+        return logits
 
     def _inputs(self, X: Any) -> Any:
         check_is_fitted(self, "model_")

@@ -1,127 +1,24 @@
-"""The contract as named checks, for our methods and for anybody's.
-
-    for name, check in bottleneck_checks(MyMethod(epochs=2)):
-        check()
-
-or all at once, `check_bottleneck(MyMethod(epochs=2))`.
-"""
+"""The laws of the contract: corrections, explanations, halves, files, batches, seeds."""
 
 from __future__ import annotations
 
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property, partial
-from typing import Any
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from sklearn.base import clone
 from torch import Tensor
 
-from narrows.data import Dataset, Examples, load
+from narrows.data import Examples
 from narrows.errors import InvalidInput, InvalidType, NarrowsError, UnknownName
-from narrows.method import Method, concept_labels, from_pretrained
-from narrows.reading import Output, Reading
+from narrows.method import concept_labels, from_pretrained
+from narrows.reading import Reading
+from narrows.testing.subject import Subject, assert_equal, require_error
 
-_ROWS = 32  # of the test split that each check looks at
 _CLOSE = 1e-6
-
-
-class Subject:
-    """A method under test: trained once, when the first check needs it."""
-
-    def __init__(self, method: Method, data: Dataset | None = None) -> None:
-        self.method = clone(method)
-        self._given = data
-
-    @cached_property
-    def data(self) -> Dataset:
-        """What the method is trained on."""
-        return sample_data() if self._given is None else self._given
-
-    @cached_property
-    def x(self) -> Tensor:
-        """The test inputs the checks look at."""
-        return self.data.test.x[torch.arange(min(_ROWS, len(self.data.test)))]
-
-    @cached_property
-    def fitted(self) -> Method:
-        """The trained method."""
-        return clone(self.method).fit(self.data)
-
-    @cached_property
-    def output(self) -> Output:
-        """Its answer to the test inputs."""
-        return self.fitted.model_(self.x)
-
-
-def sample_data() -> Dataset:
-    """A small real data set with concepts: 400 pairs of handwritten digits, their parity."""
-    return load("digit_pairs", seed=0, sizes=(240, 80, 80), task="parity")
-
-
-def bottleneck_checks(
-    method: Method, data: Dataset | None = None
-) -> Iterator[tuple[str, Callable[[], None]]]:
-    """Every check that applies to a method, by name.
-
-    Args:
-        method: with small, quick settings; a copy is trained.
-        data: to train on; `sample_data()` where None.
-    """
-    subject = Subject(method, data)
-    for check in _CHECKS + (_CONCEPT_CHECKS if method.info.needs_concepts else ()):
-        yield check.__name__.removeprefix("_"), partial(check, subject)
-
-
-def check_bottleneck(
-    method: Method,
-    data: Dataset | None = None,
-    expected_failures: Mapping[str, str] | None = None,
-) -> None:
-    """Run every check and raise one error that lists all failures.
-
-    Args:
-        method: with small, quick settings.
-        data: to train on.
-        expected_failures: check name to the reason why it may fail.
-
-    Raises:
-        AssertionError: with one line per failed check.
-    """
-    expected = dict(expected_failures or {})
-    failures = []
-    for name, check in bottleneck_checks(method, data):
-        if name in expected:
-            continue
-        try:
-            check()
-        except (AssertionError, NarrowsError) as error:
-            failures.append(f"{name}: {type(error).__name__}: {error}")
-    if failures:
-        raise AssertionError(f"{type(method).__name__}\n" + "\n".join(failures))
-
-
-def assert_equal(found: Tensor, wanted: Tensor, tolerance: float, law: str) -> None:
-    """Two tensors agree; with tolerance 0, bit for bit."""
-    if found.shape != wanted.shape:
-        raise AssertionError(f"{law}: shapes {tuple(found.shape)} and {tuple(wanted.shape)}")
-    gap = (found - wanted).abs() if found.is_floating_point() else (found != wanted).double()
-    scale = 1 + wanted.abs().max() if found.is_floating_point() and wanted.numel() else 1
-    if gap.numel() and not bool((gap <= tolerance * scale).all()):
-        raise AssertionError(f"{law}: they differ by up to {float(gap.max()):.3g}")
-
-
-def require_error(kind: type[Exception], fragment: str, call: Callable[[], Any]) -> None:
-    """A call raises this kind of error, and its message names what was wrong."""
-    try:
-        call()
-    except kind as error:
-        if fragment.lower() not in str(error).lower():
-            raise AssertionError(f"the error should mention {fragment!r}: {error}") from error
-        return
-    raise AssertionError(f"wanted {kind.__name__} about {fragment!r}, nothing was raised")
 
 
 def _size(s: Subject) -> float:
@@ -339,7 +236,7 @@ def _concepts_are_needed(s: Subject) -> None:
     require_error(InvalidInput, "concepts", call)
 
 
-_CHECKS: tuple[Callable[[Subject], None], ...] = (
+CHECKS: tuple[Callable[[Subject], None], ...] = (
     _the_reading_has_the_contracts_shapes,
     _correcting_nothing_changes_nothing,
     _confirming_a_unit_changes_nothing,
@@ -358,7 +255,7 @@ _CHECKS: tuple[Callable[[Subject], None], ...] = (
     _a_wrong_name_gets_the_nearest,
     _labels_keep_their_type,
 )
-_CONCEPT_CHECKS: tuple[Callable[[Subject], None], ...] = (
+CONCEPT_CHECKS: tuple[Callable[[Subject], None], ...] = (
     _unknown_concepts_are_allowed,
     _concepts_are_needed,
 )
