@@ -15,3 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import the m
 def _one_thread() -> None:
     """Small tensors gain nothing from two threads, and workers share the cores."""
     torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The README's script, the longest test by far, first: nobody waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
