@@ -110,11 +110,11 @@ def test_a_method_that_refuses_some_samples_is_counted_in_both():
     assert f"ross refused sometimes constant ({no.runs} of 12)" in found.table()
 
 
-def test_by_default_all_estimators_meet_the_short_list():
+def test_by_default_all_estimators_that_train_nothing_meet_the_short_list():
     quick = [name for name in STANDARD if "25x25" not in name]
     found = calibrate(40, tasks=quick, seeds=1)
     met = {row.method for row in found.rows} | {no.method for no in found.refusals}
-    assert met == set(ESTIMATORS)
+    assert met == {name for name, row in ESTIMATORS.items() if not row.trained}
     short = calibrate(30, methods=["discrete"], seeds=1)
     names = {row.task for row in short.rows} | {no.task for no in short.refusals}
     assert names == set(STANDARD)

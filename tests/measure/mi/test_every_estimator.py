@@ -18,6 +18,10 @@ SETTINGS: dict[str, dict] = {
     "mixture-upper": {"noise": 0.1},
     "mixture-lower": {"noise": 0.1},
 }
+# Trained ones, with a small and short training; their digits follow the split of the rows.
+TRAINED = {row.name for row in ESTIMATORS.values() if row.trained}
+SETTINGS |= {name: {"seeds": 2, "width": 32, "steps": 60} for name in TRAINED}
+SETTINGS["club"] |= {"width": 64, "steps": 150}  # no bound before q is fitted
 ROWS = {"renyi": 300}
 # Their value does not depend on which output belongs to which input.
 UNPAIRED = {"mixture-upper", "mixture-lower"}
@@ -38,6 +42,11 @@ def measure(name: str, x: object, y: object, **more: object) -> MIResult:
     return mutual_information(x, y, name, **{**SETTINGS.get(name, {}), **more})
 
 
+def slack(found: MIResult) -> float:
+    """What two runs that should agree may differ by: rounding, or the split of the rows."""
+    return 3 * found.stderr if found.method in TRAINED else 1e-9
+
+
 @functools.cache
 def at(name: str, rho: float) -> MIResult:
     return measure(name, *normal(ROWS.get(name, 2000), rho, seed=int(10 * rho)))
@@ -47,7 +56,8 @@ def at(name: str, rho: float) -> MIResult:
 def test_independence_stays_within_three_deviations_of_its_null(name):
     x, y = normal(ROWS.get(name, 2000), 0.0, seed=3)
     generator = np.random.default_rng(4)
-    null = [measure(name, x, generator.permutation(y)).value for _ in range(20)]
+    draws = 6 if name in TRAINED else 20
+    null = [measure(name, x, generator.permutation(y)).value for _ in range(draws)]
     assert abs(measure(name, x, y).value - np.mean(null)) < 3 * np.std(null, ddof=1) + 1e-12
 
 
@@ -81,7 +91,7 @@ def test_no_value_passes_its_ceiling(name):
 def test_x_of_y_is_y_of_x(name):
     x, y = normal(250, 0.7, seed=5)
     forth, back = measure(name, x, y), measure(name, y, x)
-    assert forth.value == pytest.approx(back.value, abs=1e-9)
+    assert forth.value == pytest.approx(back.value, abs=slack(back))
 
 
 @pytest.mark.parametrize("name", PAIRED)
@@ -89,7 +99,7 @@ def test_the_order_of_the_rows_does_not_matter(name):
     x, y = normal(250, 0.7, seed=6)
     order = np.random.default_rng(0).permutation(250)
     here, there = measure(name, x, y), measure(name, x[order], y[order])
-    assert here.value == pytest.approx(there.value, abs=1e-9)
+    assert here.value == pytest.approx(there.value, abs=slack(there))
 
 
 @pytest.mark.parametrize("name", PAIRED)

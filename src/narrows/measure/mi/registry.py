@@ -37,6 +37,7 @@ class Estimator:
         together: a function `(columns, y, ...) -> list of Estimate` that measures every column
             of `(N, columns)` against y at once; without one they go one by one.
         unitless: whether the value is no number of nats, so that bits mean nothing.
+        trained: whether networks are trained for it: seconds where others take milliseconds.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Estimator:
     summary: str
     together: str = ""
     unitless: bool = False
+    trained: bool = False
 
     def load(self, each: bool = False) -> Callable[..., Any]:
         """The function, its file imported now; with `each`, the one for many columns."""
@@ -131,6 +133,17 @@ _ROWS = (
         _ALL,
         "Correlation of distances.",
         unitless=True,
+    ),
+    *(
+        Estimator(name, f"neural.{module}", name, kind, (_CC,), summary, trained=True)
+        for name, module, kind, summary in (
+            ("mine", "lower", "lower", "A trained critic, DV bound."),
+            ("nwj", "lower", "lower", "A trained critic, NWJ bound."),
+            ("infonce", "lower", "lower", "A trained critic, steady; many columns."),
+            ("smile", "lower", "estimate", "A trained critic, clipped."),
+            ("club", "upper", "upper", "A fitted normal conditional."),
+            ("flow", "flow", "estimate", "Normal after a trained map of each side."),
+        )
     ),
     Estimator(
         "auto", "auto", "auto", "estimate", _ALL, "Chooses by rows, columns and kinds; checks."
