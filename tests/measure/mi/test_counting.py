@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from narrows.measure.mi.counting import count_within
-from narrows.measure.mi.neighbours import nearest, untied
+from narrows.measure.mi.neighbours import farthest, nearest, untied
 
 
 def brute(x: np.ndarray, radius: np.ndarray, among: np.ndarray) -> np.ndarray:
@@ -46,6 +46,16 @@ def test_neighbours_equal_sorting_all_distances(d):
     assert (distance == np.sort(far, axis=1)[:, :4]).all()
     assert (np.take_along_axis(far, place, axis=1) == distance).all()
     assert (nearest(points, 4, last=True)[0][:, 0] == distance[:, -1]).all()
+
+
+@settings(max_examples=60)
+@given(st.integers(2, 120), st.integers(1, 5), st.integers(0, 4), st.integers(0, 2**32 - 1))
+def test_the_kth_distance_equals_sorting_all_distances(n, k, digits, seed):
+    k = min(k, n - 1)
+    points = np.random.default_rng(seed).standard_normal((n, 1)).round(digits)
+    far = np.abs(points - points.T)
+    np.fill_diagonal(far, np.inf)
+    assert (farthest(points, k) == np.sort(far, axis=1)[:, k - 1]).all()
 
 
 def test_neighbours_among_other_rows():

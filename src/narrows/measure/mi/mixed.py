@@ -22,7 +22,7 @@ from scipy.special import digamma
 from narrows.measure.mi.counting import count_both, count_within
 from narrows.measure.mi.discrete import codes
 from narrows.measure.mi.ksg import enough, summed
-from narrows.measure.mi.neighbours import nearest, untied
+from narrows.measure.mi.neighbours import farthest, untied
 from narrows.measure.mi.result import Estimate
 
 Floats = NDArray[np.float64]
@@ -63,7 +63,7 @@ def ross(
     for one, size in enumerate(sizes):
         rows = label == one
         used[rows] = min(k, size - 1)
-        radius[rows] = nearest(values[rows], min(k, int(size) - 1), last=True)[0][:, 0]
+        radius[rows] = farthest(values[rows], min(k, int(size) - 1))
     within = count_within(values, radius)  # strictly, the row itself included
     local = digamma(len(values)) + digamma(used) - digamma(sizes[label]) - digamma(within)
     found = summed(local, (), {"k": k})
@@ -86,7 +86,7 @@ def mixed(x: Floats, y: Floats, *, k: int = 5) -> Estimate:
     """
     enough(len(x), k)
     both = np.concatenate([x, y], axis=1)
-    radius = nearest(both, k, last=True)[0][:, 0]
+    radius = farthest(both, k)
     nothing = np.full(len(x), np.nextafter(0, 1))  # below any distance but 0
     used = np.where(radius == 0, count_within(both, nothing), k)
     reach = np.where(radius == 0, nothing, radius)

@@ -36,6 +36,30 @@ def nearest(
     return distance[back], home[place[back]]
 
 
+def farthest(points: Floats, k: int) -> Floats:
+    """Distance `(N,)` of each row's k-th nearest other row.
+
+    In one column the k nearest stand beside a row in the order of values, j of them below: the
+    k-th distance is the least over j of the larger of both ends.
+    """
+    if points.shape[1] > 1:
+        return nearest(points, k, last=True)[0][:, 0]
+    order = np.argsort(points[:, 0], kind="stable")
+    beyond = np.full(k, np.inf)
+    padded = np.concatenate([-beyond, points[order, 0], beyond])
+    values = padded[k : len(padded) - k]
+    ends = [
+        np.maximum(
+            values - padded[k - j : len(padded) - k - j],
+            padded[2 * k - j :][: len(values)] - values,
+        )
+        for j in range(k + 1)
+    ]
+    distance = np.empty(len(points))
+    distance[order] = np.minimum.reduce(ends)
+    return distance
+
+
 def untied(values: Floats, generator: np.random.Generator) -> tuple[Floats, int]:
     """The values with a jitter of 1e-10 deviations where a column repeats one, and how many did.
 
