@@ -13,6 +13,7 @@ block is 16 rows, or more where the table of a column would pass 32 MB.
 
 from __future__ import annotations
 
+import functools
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -92,6 +93,11 @@ class _Ranked:
         first = -(-low // self.size)
         return first, np.maximum(high // self.size, first)
 
+    def between(self, first: Ints, last: Ints) -> NDArray[np.uint64]:
+        """`(rows, words)`: the rows of a run of blocks as bits."""
+        most = len(self.prefixes) - 1
+        return self.prefixes[np.minimum(first, most)] ^ self.prefixes[np.minimum(last, most)]
+
     @property
     def prefixes(self) -> NDArray[np.uint64]:
         """`(blocks + 1, words)`: the rows of the first 0, 1, 2, ... blocks as bits."""
@@ -106,14 +112,8 @@ class _Ranked:
 
 
 def _whole(ranked: list[_Ranked], runs: list[tuple[Ints, Ints]]) -> Ints:
-    found: NDArray[np.uint64] | None = None
-    for one, (low, high) in zip(ranked, runs, strict=True):
-        first, last = one.run(low, high)
-        rows = one.prefixes[np.minimum(first, len(one.prefixes) - 1)]
-        rows ^= one.prefixes[np.minimum(last, len(one.prefixes) - 1)]
-        found = rows if found is None else np.bitwise_and(found, rows, out=found)
-    assert found is not None  # noqa: S101  # there are two columns or more
-    return np.bitwise_count(found).sum(1, dtype=np.int64)
+    sets = (one.between(*one.run(*ends)) for one, ends in zip(ranked, runs, strict=True))
+    return np.bitwise_count(functools.reduce(np.bitwise_and, sets)).sum(1, dtype=np.int64)
 
 
 def _cut(

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from narrows.errors import wrong, wrong_type
+from narrows.measure.mi.discrete import plugin
 
 Ints = NDArray[np.int64]
 _PAIRS = 2**20  # of distances at a time: 8 MiB of float64
@@ -225,10 +226,11 @@ def mixture_information(
 def of_cells(codes: Ints, labels: Ints) -> LayerInformation:
     """The place of a layer that is known by one cell a row."""
     counts = np.bincount(codes)
-    whole, alone = _entropy(counts), float((counts[codes] == 1).mean())
+    whole, alone = plugin(counts), float((counts[codes] == 1).mean())
     joint = np.unique(codes * (labels.max() + 1) + labels, return_counts=True)[1]
+    classes = np.bincount(labels)
     # H(T | Y) = H(T, Y) - H(Y)
-    within = _entropy(joint) - _entropy(np.bincount(labels))
+    within = plugin(joint) - plugin(classes[classes > 0])
     notes: tuple[str, ...] = ()
     if alone > _ALONE:
         notes = (_ceiling(f"{100 * alone:.0f} % of points are alone in their cell"),)
@@ -251,12 +253,6 @@ def codes_of(words: Tensor) -> Ints:
         more = np.unique(column, return_inverse=True)[1]
         codes = np.unique(codes * (more.max() + 1) + more, return_inverse=True)[1]
     return codes
-
-
-def _entropy(counts: Ints) -> float:
-    counts = counts[counts > 0]
-    n = counts.sum()
-    return float(math.log(n) - (counts * np.log(counts)).sum() / n)
 
 
 def _mixture(t: Tensor, labels: Tensor, scale: float) -> tuple[float, float]:

@@ -119,10 +119,9 @@ def infonce(
     if isinstance(batch, int) and batch > 1024:
         raise wrong("batch", batch, "at most 1024 candidates")
     settings = Settings(seeds, steps, batch, width=width, seed=seed)
-    found = _trained(
+    return _trained(
         x, y, settings, critic, bounds.infonce, bounds.infonce, held_out.of_infonce, shifts=batch
     )
-    return found
 
 
 def smile(
