@@ -14,7 +14,12 @@ from sklearn.linear_model import ElasticNet, LogisticRegression
 from torch import Tensor
 
 from narrows.errors import InvalidInput, InvalidType
-from narrows.functional import elastic_net_exact, elastic_net_newton, elastic_net_problem
+from narrows.functional import (
+    elastic_net,
+    elastic_net_exact,
+    elastic_net_newton,
+    elastic_net_problem,
+)
 from narrows.functional.elastic_net import ElasticNetPath, softmax_path, squared_path
 from narrows.functional.elastic_net_losses import Softmax, Squares
 
@@ -254,7 +259,7 @@ def test_without_newton_steps_the_fallback_arrives_too(monkeypatch: pytest.Monke
     lam = torch.tensor([0.05])
     newton = softmax_path(x, y, 3, penalties=lam, tol=1e-6)
     monkeypatch.setattr(elastic_net_newton, "_HALVINGS", 0)
-    monkeypatch.setattr(elastic_net_newton, "_PATIENCE", 10_000)
+    monkeypatch.setattr(elastic_net, "PATIENCE", 10_000)
     slow = softmax_path(x, y, 3, penalties=lam, tol=1e-6, max_iter=3000)
     assert slow.iterations[0] > 3 * newton.iterations[0]
     torch.testing.assert_close(slow.weight, newton.weight, atol=1e-5, rtol=0)
@@ -343,7 +348,21 @@ def test_the_second_derivative_is_autograds(shared: bool) -> None:
         return (eta - torch.nn.functional.one_hot(y)).square().sum() / 60
 
     wanted = torch.autograd.functional.hessian(value, w.flatten())
-    torch.testing.assert_close(loss.hessian(x @ w.T, x), wanted)
+    every = torch.ones(3, 3, dtype=torch.bool)
+    torch.testing.assert_close(loss.hessian(x @ w.T, x, every), wanted)
+    some = torch.tensor([[True, False, True], [False, False, False], [False, True, True]])
+    part = wanted[some.flatten()][:, some.flatten()]
+    torch.testing.assert_close(loss.hessian(x @ w.T, x, some), part)
+
+
+def test_more_inputs_than_the_data_has_dimensions_are_solved_too() -> None:
+    g = torch.Generator().manual_seed(0)
+    features = torch.randn(300, 8, generator=g, dtype=torch.float64).relu()
+    y = (features @ torch.randn(8, 5, generator=g, dtype=torch.float64)).argmax(1)
+    x = features @ torch.randn(8, 250, generator=g, dtype=torch.float64)
+    path = softmax_path(x, y, 5, steps=60, max_iter=40)
+    assert float(path.residual.max()) <= 1e-4  # 1,250 weights, of which few may move at a time
+    assert float(path.nonzeros[-1]) < 20
 
 
 @given(st.integers(0, 10**6))

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from narrows.errors import wrong, wrong_type
 from narrows.functional.elastic_net_losses import Softmax, Squares
-from narrows.functional.elastic_net_newton import Found, solve
+from narrows.functional.elastic_net_newton import PATIENCE, Found, solve
 from narrows.functional.elastic_net_problem import Problem
 
 ALPHA = 0.99
@@ -227,7 +227,9 @@ def _follow(
     visited: list[float] = []
     found: list[Found] = []
     for lam in route.visit(largest * (1 + 1e-12)):
-        found.append(solve(problem, _ahead(w, found), lam, route.tol, route.max_iter))
+        patience = found[-1].plain if found else PATIENCE
+        start = _ahead(w, found)
+        found.append(solve(problem, start, lam, route.tol, route.max_iter, patience))
         visited.append(lam)
         if float((found[-1].w[:, :-1] != 0).sum()) >= route.stop * len(bias):
             break

@@ -27,8 +27,17 @@ class Loss(Protocol):
     def curvature(self, eta: Tensor) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """The second derivative as a map of `(n, L)` float32, and its diagonal `(n, L)`."""
 
-    def hessian(self, eta: Tensor, x: Tensor) -> Tensor:
-        """The second derivative by weights `(L, P)` of inputs `(n, P)`: `(L P, L P)` float64."""
+    def hessian(self, eta: Tensor, x: Tensor, some: Tensor) -> Tensor:
+        """The second derivative by some of the weights of inputs `(n, P)`.
+
+        Args:
+            eta: the outputs.
+            x: the inputs.
+            some: `(L, P)` bool, K of them true.
+
+        Returns:
+            `(K, K)` float64, in the order of `some.nonzero()`.
+        """
 
 
 @dataclass(frozen=True)
@@ -59,19 +68,15 @@ class Softmax:
 
         return times, p * (1 - p) / len(p)
 
-    def hessian(self, eta: Tensor, x: Tensor) -> Tensor:
-        """Blocks of classes: X^T diag(p_l [l = m] - p_l p_m) X / n; rows piece by piece."""
+    def hessian(self, eta: Tensor, x: Tensor, some: Tensor) -> Tensor:
+        """Of inputs j, k to classes l, m: sum_i x_j x_k (p_l [l = m] - p_l p_m) / n."""
         p = torch.softmax(eta, 1)
-        classes, inputs = p.shape[1], x.shape[1]
-        total = x.new_zeros(classes * inputs, classes * inputs)
-        own = x.new_zeros(classes, inputs, inputs)
-        for rows in torch.arange(len(x)).split(max(1, _HELD // (classes * inputs))):
-            parts = p[rows, :, None] * x[rows, None, :]
-            own += torch.einsum("nlp,nq->lpq", parts, x[rows])
-            flat = parts.flatten(1)
-            total -= flat.T @ flat
-        found: Tensor = (total + torch.block_diag(*own)) / len(x)
-        return found
+        output, put = some.nonzero().unbind(1)
+        total = x.new_zeros(len(put), len(put))
+        for rows in torch.arange(len(x)).split(max(1, _HELD // max(1, len(put)))):
+            parts = x[rows][:, put] * p[rows][:, output]
+            total -= parts.T @ parts
+        return total.add_(_by_output(x, some, p)).div_(len(x))
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,16 @@ class Squares:
         n = len(eta)
         return (lambda v: v / n), eta.new_full(eta.shape, 1 / n, dtype=torch.float32)
 
-    def hessian(self, eta: Tensor, x: Tensor) -> Tensor:
+    def hessian(self, eta: Tensor, x: Tensor, some: Tensor) -> Tensor:
         """X^T X / n for each output."""
-        found: Tensor = torch.block_diag(*[x.T @ x / len(x)] * eta.shape[1])
-        return found
+        return _by_output(x, some, torch.ones_like(eta)).div_(len(x))
+
+
+def _by_output(x: Tensor, some: Tensor, heavy: Tensor) -> Tensor:
+    """Blocks of the outputs: X^T diag(heavy_l) X of the inputs that `some (L, P)` names."""
+    blocks = []
+    for row, weight in zip(some, heavy.T, strict=True):
+        own = x[:, row]
+        blocks.append(own.T @ (weight[:, None] * own))
+    found: Tensor = torch.block_diag(*blocks)
+    return found

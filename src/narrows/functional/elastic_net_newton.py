@@ -9,7 +9,7 @@ line it is on this side of zero. Conjugate gradients solve that, a weight that w
 stops there, and the others are solved again around it. Directions are found in float32, gradients
 and objectives in float64, so the error left is that of float64. Where inputs nearly repeat one
 another many weights would cross and this does not get far: where a handful of steps is not enough
-and the weights are few, `exact_step` takes over.
+and few weights can move, `exact_step` takes over.
 """
 
 from __future__ import annotations
@@ -29,22 +29,36 @@ _CONJUGATE = 500  # steps of conjugate gradients in a round
 _FORCING = 0.1  # share of the residual a direction may leave, at first
 _HALVINGS = 12
 _ARMIJO = 1e-4
-_PATIENCE = 5  # steps before each is solved exactly,
-_DENSE = 1000  # where there are at most so many weights
+PATIENCE = 5  # steps before each is solved exactly,
+_DENSE = 1000  # where at most so many weights are not zero, and so many may move
+_NEAR = 0.8  # share of the slope that would move a weight from zero
 _ROUNDING = 1e-14  # differences of objectives below this share are rounding
 
 
 @dataclass(frozen=True)
 class Found:
-    """Weights `(L, P)`, the largest violation as a share of lam alpha, and steps taken."""
+    """Weights `(L, P)`, the largest violation as a share of lam alpha, and the steps taken.
+
+    `plain` is for the next penalty: where steps had to be exact, all of its own had better be.
+    """
 
     w: Tensor
     residual: float
     steps: int
+    plain: int
 
 
-def solve(problem: Problem, start: Tensor, lam: float, tol: float, max_iter: int) -> Found:
+def solve(
+    problem: Problem,
+    start: Tensor,
+    lam: float,
+    tol: float,
+    max_iter: int,
+    patience: int = PATIENCE,
+) -> Found:
     """Minimise from `start (L, P)` until no violation exceeds `tol` lam alpha.
+
+    The first `patience` steps are plain ones, those after them exact if few weights can move.
 
     Memory: about eight arrays of `n` times the outputs, and ten of the weights' size.
     """
@@ -52,18 +66,36 @@ def solve(problem: Problem, start: Tensor, lam: float, tol: float, max_iter: int
     eta = problem.x @ w.T
     value = problem.objective(w, eta, lam)
     unit = lam * problem.alpha
+    plain = patience
     for step in range(max_iter + 1):
         gradient = problem.loss.slope(eta).T @ problem.x
         residual = float(problem.violation(w, gradient, lam).max()) / unit
         if residual <= tol or step == max_iter:
             break
-        if step >= _PATIENCE and w.numel() <= _DENSE:
-            w, eta, value = exact_step(problem, w, eta, gradient, lam, value)
+        some = _near(problem, w, gradient, lam)
+        if step >= patience and int(some.sum()) <= _DENSE:
+            plain = 0
+            w, eta, value = exact_step(problem, w, eta, gradient, lam, value, some)
             continue
         forcing = min(_FORCING, math.sqrt(residual))
         move = _Move(problem, w, eta, gradient, lam, forcing)
         w, eta, value = move.take(value)
-    return Found(w, residual, step)
+    return Found(w, residual, step, plain)
+
+
+def _near(problem: Problem, w: Tensor, gradient: Tensor, lam: float) -> Tensor:
+    """`(L, P)` bool: the biases, the weights that are not zero, and those most likely to leave it.
+
+    Of the last at most as many as make `_DENSE` together.
+    """
+    line = lam * problem.alpha
+    near = w != 0
+    near[:, -1] = True
+    pull = torch.where(near, 0.0, gradient.abs()).flatten()
+    room = max(0, min(len(pull), _DENSE - int(near.sum())))
+    some = pull.topk(room).indices
+    near.view(-1)[some[pull[some] >= _NEAR * line]] = True
+    return near
 
 
 class _Move:
