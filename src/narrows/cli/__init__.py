@@ -9,6 +9,7 @@ from narrows.cli import (  # noqa: F401  # importing a file adds its commands
     embed,
     jobs,
     measure,
+    measure_language,
     measure_layers,
     train,
 )
