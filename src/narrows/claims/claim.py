@@ -85,6 +85,29 @@ class Evidence:
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """A figure of a claim file: some columns of its table over rows that differ in one number.
+
+    Attributes:
+        key: its name in the file `SLUG-KEY.svg`.
+        caption: what is seen, in one sentence.
+        at: row to its place.
+        columns: column to what it is called in the figure; all have one unit.
+        x_label: of the places.
+        y_label: of the columns.
+        percent: whether the columns are shares.
+    """
+
+    key: str
+    caption: str
+    at: Mapping[str, float]
+    columns: Mapping[str, str]
+    x_label: str
+    y_label: str
+    percent: bool = True
+
+
 def spread(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard error; the error of one value is NaN."""
     if len(values) < 2:

@@ -9,7 +9,6 @@ Estimates are of all 4,096 patterns, as in the paper.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import warnings
 from collections import defaultdict
@@ -20,6 +19,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from narrows.claims.bit_networks import BATCH, BITS, RATE, TRAIN, task
+from narrows.claims.bit_networks import net as _net
 from narrows.claims.claim import Claim, Evidence
 from narrows.measure.watching import (
     FixedBins,
@@ -35,12 +36,9 @@ PAPER = (
     "Opening the Black Box of Deep Neural Networks via Information "
     "(Shwartz-Ziv and Tishby, 2017, arXiv 1703.00810)"
 )
-BITS, WIDTHS = 12, (10, 7, 5, 4, 3, 2)
-_UNITS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU}
+_UNITS = ("tanh", "relu")
 _DEEP = ("5", "7", "9")  # the three deepest hidden layers, after their non-linearity
 _HIDDEN = ("1", "3", *_DEEP)
-_TRAIN = 3277  # 80 % of the patterns
-_BATCH = 512
 _EPOCHS = {"small": 4000, "gpu": 8000, "full": 10_000}
 _TWO_BITS = "what nobody could take for noise: two of twelve bits"
 
@@ -136,20 +134,6 @@ def run(size: str, seeds: int) -> Evidence:
     return Evidence(values, rows, f"{data}; {_EPOCHS[size]:,} epochs")
 
 
-def task() -> tuple[Tensor, Tensor]:
-    """All patterns `(4096, 12)` and the answers of the rule, `(4096,)`, half of them 1.
-
-    Example:
-        >>> x, y = task()
-        >>> x.shape, bool((y == y[(x.roll(1, 1) @ 2.0 ** torch.arange(11, -1, -1)).long()]).all())
-        (torch.Size([4096, 12]), True)
-    """
-    x = torch.tensor(list(itertools.product([0.0, 1.0], repeat=BITS)))
-    both = torch.stack([(x * x.roll(k, 1)).sum(1) for k in (1, 2, 3)], 1)
-    score = both @ torch.tensor([10.0, 6.0, 3.0])  # whole numbers: turned patterns tie exactly
-    return x, (score > score.median()).long()
-
-
 class _Experiment:
     """One kind of unit, all seeds at once."""
 
@@ -175,16 +159,16 @@ class _Experiment:
         seldom = set(log_epochs(14, self.epochs))
         source = torch.Generator().manual_seed(0)
         order = torch.rand(self.seeds, len(self.x), generator=source).argsort(1)
-        train, test = order[:, :_TRAIN], order[:, _TRAIN:]
+        train, test = order[:, :TRAIN], order[:, TRAIN:]
         parameters = list(self.state.values())
-        optimizer = torch.optim.Adam(parameters, lr=4e-4)
+        optimizer = torch.optim.Adam(parameters, lr=RATE)
         for epoch in range(self.epochs + 1):
             if epoch in often:
                 self._look(epoch, epoch in seldom, train)
             if epoch == self.epochs:
                 break
-            shuffled = torch.rand(self.seeds, _TRAIN, generator=source).argsort(1)
-            for rows in train.gather(1, shuffled).split(_BATCH, 1):
+            shuffled = torch.rand(self.seeds, TRAIN, generator=source).argsort(1)
+            for rows in train.gather(1, shuffled).split(BATCH, 1):
                 total = self.loss(self.state, self.x[rows], self.y[rows]).sum()
                 for p, g in zip(parameters, torch.autograd.grad(total, parameters), strict=True):
                     p.grad = g
@@ -204,7 +188,7 @@ class _Experiment:
     def _look(self, epoch: int, all_of_it: bool, train: Tensor) -> None:
         for i, model in enumerate(self.models):
             model.load_state_dict({k: v[i].detach() for k, v in self.state.items()})
-            batches = [(self.x[rows], self.y[rows]) for rows in train[i].split(_BATCH)]
+            batches = [(self.x[rows], self.y[rows]) for rows in train[i].split(BATCH)]
             for name, phase in gradient_phases(model, batches).items():
                 self.snr[i][name].append(phase.snr)
             with warnings.catch_warnings():
@@ -222,22 +206,6 @@ class _Experiment:
         alive = [values for values in snr.values() if all(0 < v < math.inf for v in values)]
         found = sorted(knee(self.noted, values) for values in alive)
         return float(found[len(found) // 2]) if found else math.nan
-
-
-def _net(units: str, seed: int) -> nn.Sequential:
-    """The paper's network: truncated normal weights of deviation 1 / sqrt(fan-out), no biases."""
-    source = torch.Generator().manual_seed(seed)
-    layers: list[nn.Module] = []
-    for inputs, outputs in itertools.pairwise((BITS, *WIDTHS)):
-        linear = nn.Linear(inputs, outputs)
-        deviation = 1 / math.sqrt(outputs)
-        with torch.no_grad():
-            nn.init.trunc_normal_(
-                linear.weight, 0.0, deviation, -2 * deviation, 2 * deviation, generator=source
-            )
-            linear.bias.zero_()
-        layers += [linear, _UNITS[units]()]
-    return nn.Sequential(*layers[:-1])
 
 
 def _columns(found: dict[str, Any], estimator: str) -> dict[str, list[float]]:

@@ -17,12 +17,12 @@ import torch
 
 import narrows
 from narrows import claims, store
-from narrows.claims.claim import spread, summary
+from narrows.claims.claim import Sweep, spread, summary
 from narrows.errors import unknown, wrong
 
 SIZES = ("small", "gpu", "full")
 RESULTS = Path(__file__).parent / "results"
-_MACHINERY = {"claim", "run", "seeds"}
+_MACHINERY = {"bit_networks", "claim", "run", "seeds"}
 
 
 def slugs() -> tuple[str, ...]:
@@ -94,6 +94,11 @@ def made_with() -> dict[str, Any]:
     }
 
 
+def sweeps(slug: str) -> tuple[Sweep, ...]:
+    """The figures a claim file asks for; most ask for none."""
+    return getattr(claim_file(slug), "SWEEPS", ())
+
+
 def save_result(result: Mapping[str, Any], folder: Path) -> Path:
     """Write one result; returns its path."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,6 +165,9 @@ def _section(result: Mapping[str, Any]) -> list[str]:
         f"| {c['side']} {c['bound']:g}: {c['reason']} | **{c['verdict']}** |"
         for c in result["claims"]
     ]
+    for sweep in sweeps(result["slug"]):
+        picture = f"claims/{result['slug']}-{sweep.key}.svg"
+        lines += ["", f"![{sweep.caption}]({picture})", "", sweep.caption]
     if not result["rows"]:
         return lines
     columns = list(dict.fromkeys(k for cells in result["rows"].values() for k in cells))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.baselines import BlackBox
-from narrows.claims.claim import Claim, Evidence
+from narrows.claims.claim import Claim, Evidence, Sweep
 from narrows.claims.seeds import over_seeds, untested
 from narrows.concepts import CBM, ConceptLayer
 from narrows.data import Concepts, Dataset, Examples, hand_regions, load
@@ -99,6 +99,32 @@ CLAIMS = (
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 NOISE = (0.05, 0.2, 0.4)
+SWEEPS = (
+    Sweep(
+        "place",
+        "The more often two concepts come together, the less a concept looks at its own half.",
+        {f"together with p = {p:g}": p for p in SHARES},
+        {
+            "mass": "relevance on its half",
+            "pointing": "peak on its half",
+            "leakage": "movement from outside",
+        },
+        "share of pairs that come together",
+        "share, mean of the concepts",
+    ),
+    Sweep(
+        "accuracy",
+        "Where they always come together the test set hides it; independent pairs show it.",
+        {f"together with p = {p:g}": p for p in SHARES},
+        {
+            "accuracy": "concepts, same p",
+            "accuracy, independent": "concepts, p = 0",
+            "label accuracy": "labels, same p",
+        },
+        "share of pairs that come together",
+        "accuracy on test pairs",
+    ),
+)
 _SIZES = (1_500, 300, 500)
 _EPOCHS = 12
 _AUDITED = 200  # rows

@@ -30,7 +30,9 @@ def claims(
     from narrows.claims import run
 
     if page is not None:
-        store.write_text(page, run.page(run.load_results()))
+        from narrows.report.claims_page import write_claims
+
+        write_claims(run.load_results(), page)
         console.say(f"page: {page}")
         return
     if slug is None and not every:

@@ -101,7 +101,8 @@ def curves(lines: Sequence[Line], x_label: str, y_label: str, percent: bool = Tr
             high = [y + e for y, e in zip(line.y, line.error, strict=True)]
             axes.fill_between(line.x, low, high, color=colour, alpha=0.18, lw=0)
         ends.append((line.name, line.x[-1], line.y[-1], colour))
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    whole = all(float(x).is_integer() for line in lines for x in line.x)
+    axes.xaxis.get_major_locator().set_params(integer=whole)
     if percent:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     label_ends(axes, ends)
