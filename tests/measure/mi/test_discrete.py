@@ -15,6 +15,7 @@ from narrows.measure.mi import mutual_information
 from narrows.measure.mi.discrete import (
     CORRECTIONS,
     chao_shen,
+    codes,
     grassberger,
     miller_madow,
     plugin,
@@ -144,3 +145,12 @@ def test_bad_samples_are_named():
         mutual_information(["a", None, "b", "a"], good, **BOTH)
     with pytest.raises(InvalidType, match="x: found dtype complex128"):
         mutual_information(np.array([1j, 2, 3, 4]), good, **BOTH)
+
+
+@given(st.lists(st.integers(-2, 9), min_size=1, max_size=30), st.sampled_from([0.0, 0.5]))
+def test_codes_are_those_of_sorting_also_where_they_are_counted(
+    values: list[int], shift: float
+) -> None:
+    rows = np.array(values, dtype=np.float64)[:, None] + shift
+    _, wanted = np.unique(rows, return_inverse=True)
+    np.testing.assert_array_equal(codes(rows), wanted.reshape(-1))

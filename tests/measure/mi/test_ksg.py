@@ -6,11 +6,14 @@ import itertools
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_classif, mutual_info_regression
 
 from narrows.errors import InvalidInput, InvalidType
 from narrows.measure.mi import mutual_information
+from narrows.measure.mi.neighbours import in_line
 
 RHO = [0.0, 0.3, 0.6, 0.9]
 
@@ -198,3 +201,15 @@ def test_a_measure_without_a_unit_is_the_same_in_bits():
     assert plain.value == bits.value
     assert bits.units == "no unit"
     assert "bits" not in repr(bits)
+
+
+@given(st.integers(0, 10**6), st.integers(1, 4))
+@settings(deadline=None)
+def test_groups_in_a_line_know_nothing_of_one_another(seed: int, k: int) -> None:
+    generator = np.random.default_rng(seed)
+    runs = np.sort(generator.integers(0, 3, 12))
+    values = np.concatenate([np.sort(generator.standard_normal(n)) for n in np.bincount(runs)])
+    found = in_line(values, k, runs)
+    for i, value in enumerate(values):
+        apart = np.sort(np.abs(values[runs == runs[i]] - value))
+        assert found[i] == (apart[k] if len(apart) > k else np.inf)

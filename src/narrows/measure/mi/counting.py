@@ -40,7 +40,7 @@ def count_within(x: Floats, radius: Floats, among: Floats | None = None) -> Ints
     """
     others = x if among is None else among
     ranked = [_Ranked(others[:, j]) for j in range(x.shape[1])]
-    ends = [one.interval(x[:, j], radius) for j, one in enumerate(ranked)]
+    ends = [interval(one.sorted, x[:, j], radius) for j, one in enumerate(ranked)]
     if len(ranked) == 1:
         low, high = ends[0]
         return high - low
@@ -60,6 +60,23 @@ def count_both(x: Floats, x_radius: Floats, y: Floats, y_radius: Floats) -> tupl
         return count_within(x, x_radius), other.result()
 
 
+def interval(values: Floats, x: Floats, radius: Floats) -> tuple[Ints, Ints]:
+    """First and one-past-last place of the rising `values` nearer to each x than its radius."""
+    n = len(values)
+    low = np.searchsorted(values, x - radius, side="right")
+    high = np.searchsorted(values, x + radius, side="left")
+    for _ in range(n):  # rounding moves an end by a place, or by as many as tie there
+        more = (low > 0) & (x - values[np.maximum(low - 1, 0)] < radius)
+        less = (low < n) & (x - values[np.minimum(low, n - 1)] >= radius)
+        low = low - more + less
+        wider = (high < n) & (values[np.minimum(high, n - 1)] - x < radius)
+        narrower = (high > 0) & (values[np.maximum(high - 1, 0)] - x >= radius)
+        high = high + wider - narrower
+        if not (more | less | wider | narrower).any():
+            break
+    return low, high
+
+
 class _Ranked:
     """One column in order, with the bit sets of its prefixes."""
 
@@ -71,22 +88,6 @@ class _Ranked:
         self.block[self.order] = np.arange(len(values)) // self.size
         self.words = -(-len(values) // 64)
         self._prefixes: NDArray[np.uint64] | None = None
-
-    def interval(self, x: Floats, radius: Floats) -> tuple[Ints, Ints]:
-        """First and one-past-last place of the sorted values nearer than the radius."""
-        values, n = self.sorted, len(self.sorted)
-        low = np.searchsorted(values, x - radius, side="right")
-        high = np.searchsorted(values, x + radius, side="left")
-        for _ in range(n):  # rounding moves an end by a place, or by as many as tie there
-            more = (low > 0) & (x - values[np.maximum(low - 1, 0)] < radius)
-            less = (low < n) & (x - values[np.minimum(low, n - 1)] >= radius)
-            low = low - more + less
-            wider = (high < n) & (values[np.minimum(high, n - 1)] - x < radius)
-            narrower = (high > 0) & (values[np.maximum(high - 1, 0)] - x >= radius)
-            high = high + wider - narrower
-            if not (more | less | wider | narrower).any():
-                break
-        return low, high
 
     def run(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
         """The whole blocks inside `[low, high)`: first and one past last, maybe none."""

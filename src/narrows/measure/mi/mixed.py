@@ -19,13 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import digamma
 
-from narrows.measure.mi.counting import count_both, count_within
+from narrows.measure.mi.counting import count_both, count_within, interval
 from narrows.measure.mi.discrete import codes
 from narrows.measure.mi.ksg import enough, summed
-from narrows.measure.mi.neighbours import farthest, untied
+from narrows.measure.mi.neighbours import farthest, in_line, untied
 from narrows.measure.mi.result import Estimate
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def ross(
@@ -59,16 +60,39 @@ def ross(
         values, label = values[~alone], codes(labels[~alone])
         sizes = np.bincount(label)
         enough(len(values), 1)
-    radius, used = np.empty(len(values)), np.empty(len(values))
-    for one, size in enumerate(sizes):
-        rows = label == one
-        used[rows] = min(k, size - 1)
-        radius[rows] = farthest(values[rows], min(k, int(size) - 1))
-    within = count_within(values, radius)  # strictly, the row itself included
-    local = digamma(len(values)) + digamma(used) - digamma(sizes[label]) - digamma(within)
+    most = np.minimum(k, sizes - 1)
+    if values.shape[1] == 1:
+        within, label = _on_a_line(values[:, 0], label, most)
+    else:
+        radius = np.empty(len(values))
+        for one, count in enumerate(most):
+            rows = label == one
+            radius[rows] = farthest(values[rows], int(count))
+        within = count_within(values, radius)  # strictly, the row itself included
+    of_class = digamma(most) - digamma(sizes)
+    local = digamma(len(values)) + of_class[label] - digamma(within)
     found = summed(local, (), {"k": k})
     ceiling = float(-(sizes / len(label) * np.log(sizes / len(label))).sum())
     return Estimate(found.value, found.stderr, ceiling, warnings, found.settings)
+
+
+def _on_a_line(values: Floats, label: Ints, most: Ints) -> tuple[Ints, Ints]:
+    """Rows nearer than the farthest of the `most (classes,)` nearest of the own class, and classes.
+
+    Of `values (N,)` in rising order, each row itself included. One sort serves all: of a class in
+    order, the j-th on either side is j places away.
+    """
+    order = np.argsort(values, kind="stable")
+    values, label = values[order], label[order]
+    small = label.astype(np.min_scalar_type(len(most)))  # is sorted by its digits
+    together = np.argsort(small, kind="stable")
+    runs, mine = label[together], most[label[together]]
+    radius = np.empty(len(values))
+    for k in np.unique(most).tolist():  # one, or a few of small classes
+        here = mine == k
+        radius[together[here]] = in_line(values[together[here]], k, runs[here])
+    low, high = interval(values, values, radius)
+    return high - low, label
 
 
 def mixed(x: Floats, y: Floats, *, k: int = 5) -> Estimate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -39,25 +41,40 @@ def nearest(
 def farthest(points: Floats, k: int) -> Floats:
     """Distance `(N,)` of each row's k-th nearest other row.
 
-    In one column the k nearest stand beside a row in the order of values, j of them below: the
-    k-th distance is the least over j of the larger of both ends.
+    In one column the k nearest stand beside a row in the order of values, some of them below: the
+    k-th distance is the least over how many of the larger of both ends.
     """
     if points.shape[1] > 1:
         return nearest(points, k, last=True)[0][:, 0]
     order = np.argsort(points[:, 0], kind="stable")
-    beyond = np.full(k, np.inf)
-    padded = np.concatenate([-beyond, points[order, 0], beyond])
-    values = padded[k : len(padded) - k]
-    ends = [
-        np.maximum(
-            values - padded[k - j : len(padded) - k - j],
-            padded[2 * k - j :][: len(values)] - values,
-        )
-        for j in range(k + 1)
-    ]
     distance = np.empty(len(points))
-    distance[order] = np.minimum.reduce(ends)
+    distance[order] = in_line(points[order, 0], k)
     return distance
+
+
+def in_line(values: Floats, k: int, runs: NDArray[Any] | None = None) -> Floats:
+    """Distance `(N,)` of each value's k-th nearest other one, of values that rise.
+
+    Args:
+        values: `(N,)`.
+        k: which.
+        runs: `(N,)` the group of each value. Groups stand one after the other, rise each by
+            itself, and know nothing of one another: inf where a group has no more than k values.
+    """
+    beyond = np.full(k, np.inf)
+    padded = np.concatenate([-beyond, values, beyond])
+    if runs is not None:
+        ends = np.full(k, -1)
+        group = np.concatenate([ends, runs, ends])
+    nearest = np.full(len(values), np.inf)
+    for below in range(k + 1):
+        first = slice(k - below, k - below + len(values))
+        last = slice(2 * k - below, 2 * k - below + len(values))
+        span = np.maximum(values - padded[first], padded[last] - values)
+        if runs is not None:
+            span[(group[first] != runs) | (group[last] != runs)] = np.inf
+        np.minimum(nearest, span, out=nearest)
+    return nearest
 
 
 def untied(values: Floats, generator: np.random.Generator) -> tuple[Floats, int]:
@@ -67,6 +84,9 @@ def untied(values: Floats, generator: np.random.Generator) -> tuple[Floats, int]
     """
     out, tied = values, 0
     for j in range(values.shape[1]):
+        ordered = np.sort(values[:, j])
+        if not (ordered[1:] == ordered[:-1]).any():
+            continue
         _, place, times = np.unique(values[:, j], return_inverse=True, return_counts=True)
         many = times[place] > 1
         if many.any():

@@ -123,7 +123,7 @@ class AutoencoderCompressor:
         return lost
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FittedAutoencoder:
     """An autoencoder that was trained.
 

@@ -14,7 +14,7 @@ from narrows.measure.mi.compression.compressor import Floats, flat_rows
 _STILL = 1e-12  # of the largest variance: directions below it are rounding
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FittedPCA:
     """Principal components that were found.
 
@@ -45,6 +45,9 @@ class FittedPCA:
     def decode(self, codes: Floats) -> Floats:
         """`(N, d)` rows nearest to the codes."""
         return np.asarray(codes @ self.directions.T + self.mean)
+
+    def __repr__(self) -> str:
+        return f"FittedPCA({len(self.mean)} columns to {self.k})"
 
 
 @dataclasses.dataclass(frozen=True)
