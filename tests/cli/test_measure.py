@@ -235,3 +235,10 @@ def test_help_and_results_fit_the_terminal(files: Path, width: int) -> None:
     shown += run(*table, "--methods", "ksg,mixed", COLUMNS=str(width)).stdout
     long = [line for line in shown.splitlines() if len(line) > width]
     assert not [line for line in long if str(files) not in line]  # a path is never cut
+
+
+def test_calibrate_writes_a_page(tmp_path: Path) -> None:
+    line = ("calibrate", "--n", 60, "--tasks", "normal-0.9", "--methods", "ksg", "--seeds", 2)
+    done = run(*line, "--page", tmp_path / "known.html")
+    assert str(tmp_path / "known.html") in done.stdout.replace("\n", "")
+    assert "normal-0.9" in (tmp_path / "known.html").read_text(encoding="utf-8")

@@ -26,7 +26,6 @@ def claims(
     debug: options.Debug = False,
 ) -> None:
     """Measure a paper's claims again and say whether they hold here."""
-    from narrows import store
     from narrows.claims import run
 
     if page is not None:

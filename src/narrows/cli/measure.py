@@ -101,6 +101,7 @@ def calibrate(
         str | None, typer.Option(help="Estimators with commas between; all by default.")
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Samples of each task.")] = 5,
+    page: options.Page = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:
@@ -115,6 +116,8 @@ def calibrate(
     size = None if dims is None else _dims(dims)
     wanted = tuple(known(size)) if tasks == "all" else _names(tasks)
     found = usage(lambda: calibrated(n, size, wanted, _names(methods), seeds))
+    if page is not None:
+        found.save(page)
     if as_json:
         console.say_json(found.to_dict())
         return
@@ -128,6 +131,8 @@ def calibrate(
             typer.echo(f"{console.table(found.header, rows)}\n")
     for line in found.notes():
         console.say(f"\n{line}")
+    if page is not None:
+        console.say(f"\npage: {page}")
 
 
 def _say(result: MIResult | MIResults) -> None:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _BATCH = 256  # rows a pass
 _TEXTS = 16  # texts a pass
 _TOKENS = 512  # of a text, at most
-Page = Annotated[Path | None, typer.Option(help="Write a page that opens offline, too.")]
 
 
 @measure.command()
@@ -35,7 +34,7 @@ def plane(
     draws: Annotated[int, typer.Option(min=2, help="Permutations of the labels.")] = 10,
     units: Annotated[str, typer.Option(help="nats or bits.")] = "nats",
     seed: options.Seed = 0,
-    page: Page = None,
+    page: options.Page = None,
     as_json: options.Json = False,
     debug: options.Debug = False,
 ) -> None:

@@ -29,6 +29,7 @@ Debug = Annotated[
     bool, typer.Option("--debug", help="Show stack traces.", callback=_debug, is_eager=True)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Page = Annotated[Path | None, typer.Option(help="Write a page that opens offline, too.")]
 Data = Annotated[
     str,
     typer.Argument(help="A CSV or Parquet file, a folder with a table, or a named data set."),

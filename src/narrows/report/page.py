@@ -21,6 +21,7 @@ _EMPTY: dict[str, Any] = {
     "plots": (),
     "plots_title": "",
     "quality": (),
+    "quality_title": "Concept quality",
     "training": (),
     "training_note": "",
     "configuration": (),

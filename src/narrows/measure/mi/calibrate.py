@@ -44,8 +44,8 @@ def calibrate(
             that size. By default a short list of all kinds, `known.STANDARD`.
         tasks: names of `known.tasks()` (or of `known.tasks(dims)`), or tasks of your own.
         methods: names of estimators, or what to call them with `{"method": ..., setting: ...}`;
-            by default all that train no network. Those that refuse a task are listed with their
-            reason.
+            by default all that train no network and take any two samples. Those that refuse a
+            task are listed with their reason.
         seeds: samples of each task, drawn with seeds 0, 1, ...
 
     Raises:
@@ -160,7 +160,8 @@ def _tasks(
 
 def _methods(methods: Methods | None) -> dict[str, dict[str, Any]]:
     if methods is None:
-        methods = tuple(row.name for row in ESTIMATORS.values() if not row.trained)
+        rows = (row for row in ESTIMATORS.values() if not (row.trained or row.of_function))
+        methods = tuple(row.name for row in rows)
     if isinstance(methods, str):
         methods = (methods,)
     if not isinstance(methods, Mapping):

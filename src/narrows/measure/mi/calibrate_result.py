@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 
@@ -125,6 +126,19 @@ class Calibration:
         return "\n\n".join(part for part in parts if part)
 
     __str__ = table
+
+    def save(self, path: str | Path) -> None:
+        """Write a panel a task and all numbers as one page that opens offline."""
+        from narrows.report.calibration_page import write_calibration
+
+        write_calibration(self, path)
+
+    def to_png(self, path: str | Path) -> None:
+        """Draw every estimator's answers beside the truth, a panel a task, into a PNG file."""
+        from narrows.report.calibration_page import draw_calibration
+        from narrows.report.spectrum_page import save_png
+
+        save_png(draw_calibration(self), path)
 
     def _refused(self) -> Iterator[str]:
         """Refusals, tasks of one reason together."""

@@ -38,6 +38,8 @@ class Estimator:
             of `(N, columns)` against y at once; without one they go one by one.
         unitless: whether the value is no number of nats, so that bits mean nothing.
         trained: whether networks are trained for it: seconds where others take milliseconds.
+        of_function: whether it measures x with y + noise, where y is a function of x: another
+            quantity than that of the two samples.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Estimator:
     together: str = ""
     unitless: bool = False
     trained: bool = False
+    of_function: bool = False
 
     def load(self, each: bool = False) -> Callable[..., Any]:
         """The function, its file imported now; with `each`, the one for many columns."""
@@ -91,6 +94,7 @@ _ROWS = (
         "upper",
         (_CC, _DC),
         "Of x with y + noise, y a function of x.",
+        of_function=True,
     ),
     Estimator(
         "mixture-lower",
@@ -99,6 +103,7 @@ _ROWS = (
         "lower",
         (_CC, _DC),
         "Of x with y + noise, y a function of x.",
+        of_function=True,
     ),
     Estimator("sliced", "sliced", "sliced", "surrogate", (_CC, _CD, _DC), "Mean over directions."),
     Estimator(
