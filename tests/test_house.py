@@ -37,6 +37,7 @@ LAYERS = (
     ("comparison", "claims", "testing"),
     ("report",),
     ("runs",),
+    ("studio",),
     ("cli",),
 )
 

@@ -106,3 +106,13 @@ def test_bad_noise_and_outputs_are_named():
         mutual_information(x, x, "mixture-upper", noise=0)
     with pytest.raises(InvalidInput, match="t: found a value that is not finite"):
         mixture_bounds(np.array([[1.0], [np.nan]]), 0.1)
+
+
+def test_border_pixels_and_dead_units_are_no_obstacle_to_the_bounds() -> None:
+    x = np.random.default_rng(0).random((50, 4))
+    with_border = np.concatenate([x, np.zeros((50, 2))], 1)
+    wanted = mutual_information(x, x, "mixture-lower", noise=0.1).value
+    found = mutual_information(with_border, with_border, "mixture-lower", noise=0.1)
+    assert found.value == pytest.approx(wanted, rel=1e-12)
+    with pytest.raises(InvalidInput, match="y: found column 0 with one value"):
+        mutual_information(x, np.zeros((50, 3)), "mixture-lower")

@@ -57,8 +57,9 @@ def mutual_information(
             method does not take, with the methods that do.
     """
     chosen = estimator(method)
-    ys = sample("y", y, y_kind)
-    xs = _columns(x, x_kind) if each else sample("x", x, x_kind)
+    still = chosen.of_function  # border pixels and dead units are no obstacle there
+    ys = sample("y", y, y_kind, still)
+    xs = _columns(x, x_kind) if each else sample("x", x, x_kind, still)
     _takes(chosen, x_kind, y_kind)
     paired(xs, ys)
     if standardize:

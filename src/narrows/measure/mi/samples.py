@@ -15,7 +15,9 @@ CONTINUOUS, DISCRETE = "continuous", "discrete"
 _LARGEST = 1e150
 
 
-def sample(name: str, values: Any, kind: str = CONTINUOUS) -> NDArray[np.float64]:
+def sample(
+    name: str, values: Any, kind: str = CONTINUOUS, still: bool = False
+) -> NDArray[np.float64]:
     """`(N, d)` float64 rows of a continuous variable, or `(N, 1)` codes of a discrete one.
 
     A discrete variable may hold anything that can be compared and sorted, in one column or in
@@ -25,6 +27,7 @@ def sample(name: str, values: Any, kind: str = CONTINUOUS) -> NDArray[np.float64
         name: of the argument, for errors.
         values: tensor, array or list, `(N,)` or `(N, ...)`; what follows N is flattened.
         kind: continuous or discrete.
+        still: whether columns may hold one value in all rows, if not all do.
 
     Raises:
         InvalidType: values that are no numbers where numbers are needed.
@@ -49,12 +52,13 @@ def sample(name: str, values: Any, kind: str = CONTINUOUS) -> NDArray[np.float64
     if bad.any():
         row, column = np.argwhere(bad)[0]
         raise wrong(name, f"{found[row, column]} at row {row}, column {column}", "finite numbers")
-    still = np.flatnonzero(found.max(0) == found.min(0))
-    if len(still):
-        raise wrong(name, f"column {still[0]} with one value in all rows", "columns that vary")
+    same = found.max(0) == found.min(0)
+    if same.all() if still else same.any():
+        column = int(np.flatnonzero(same)[0])
+        raise wrong(name, f"column {column} with one value in all rows", "columns that vary")
     with np.errstate(over="ignore"):
         width = found.max(0) - found.min(0)
-    far = (np.abs(found).max(0) > _LARGEST) | (width < 1 / _LARGEST)
+    far = (np.abs(found).max(0) > _LARGEST) | (~same & (width < 1 / _LARGEST))
     if far.any():
         column = int(np.flatnonzero(far)[0])
         raise wrong(

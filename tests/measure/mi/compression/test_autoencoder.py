@@ -75,10 +75,20 @@ def test_more_passes_lose_less() -> None:
     assert many.loss < few.loss
 
 
+def test_of_several_starts_the_one_that_loses_least_is_kept() -> None:
+    x = np.random.default_rng(0).random((60, 5))
+    one, best = (AutoencoderCompressor(2, epochs=2, starts=n).fit(x) for n in (1, 6))
+    assert best.loss < one.loss
+    few = [AutoencoderCompressor(2, epochs=2, starts=n).fit(x).loss for n in (1, 2, 3, 4, 5, 6)]
+    assert few == sorted(few, reverse=True)
+    assert few[-1] == best.loss
+
+
 def test_settings_and_rows_that_make_no_sense_are_refused() -> None:
     x = np.random.default_rng(0).random((20, 64))
     for match, call in (
         ("k: found 0", lambda: AutoencoderCompressor(0)),
+        ("starts", lambda: AutoencoderCompressor(starts=0)),
         ("epochs", lambda: AutoencoderCompressor(epochs=0)),
         ("rate", lambda: AutoencoderCompressor(rate=math.nan)),
         ("loss", lambda: AutoencoderCompressor(loss="l3")),

@@ -30,7 +30,8 @@ _PASS = 1024  # rows a pass when nothing is learned
 class AutoencoderCompressor:
     """What an encoder and a decoder make of k numbers.
 
-    Time: epochs x rows x three passes. Memory: the rows in float32, and one batch's activations.
+    Time: starts x epochs x rows x three passes. Memory: the rows in float32, the networks, and one
+    batch's activations.
 
     Args:
         k: coordinates.
@@ -41,6 +42,8 @@ class AutoencoderCompressor:
         batch: rows a step.
         loss: `l1`, absolute errors as in the paper, or `l2`.
         seed: of the first weights and the order of rows.
+        starts: how many trainings; the one that loses least on its own rows is kept. A training
+            may leave a coordinate unused, and then nothing downstream can make up for it.
 
     Raises:
         InvalidInput: settings out of range; k above the number of columns, rows that do not fit
@@ -62,9 +65,10 @@ class AutoencoderCompressor:
     batch: int = 256
     loss: str = "l1"
     seed: int = 0
+    starts: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("k", "hidden", "epochs", "batch"):
+        for name in ("k", "hidden", "epochs", "batch", "starts"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise wrong(name, repr(value), "a whole number, 1 or more")
@@ -94,16 +98,21 @@ class AutoencoderCompressor:
         if not (rows != rows[0]).any():
             raise wrong("x", "rows that are all alike", "rows that vary")
         values = torch.from_numpy((rows - mean) / size).float()
-        with isolated(self.seed, "autoencoder"):
-            encoder, decoder = _networks(d, self.k, self.hidden, self.shape)
-        lost = self._train(nn.Sequential(encoder, decoder), values)
-        return FittedAutoencoder(self.k, mean, size, encoder.eval(), decoder.eval(), lost)
+        found = []
+        for start in range(self.starts):
+            with isolated(self.seed, "autoencoder", start):
+                encoder, decoder = _networks(d, self.k, self.hidden, self.shape)
+            lost = self._train(nn.Sequential(encoder, decoder), values, start)
+            found.append(
+                FittedAutoencoder(self.k, mean, size, encoder.eval(), decoder.eval(), lost)
+            )
+        return min(found, key=lambda one: one.loss)
 
-    def _train(self, both: nn.Module, values: Tensor) -> float:
+    def _train(self, both: nn.Module, values: Tensor, start: int) -> float:
         """The mean loss of the last pass."""
         optimizer = torch.optim.Adam(both.parameters(), lr=self.rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs)
-        source, lost = generator(self.seed, "order of rows"), 0.0
+        source, lost = generator(self.seed, "order of rows", start), 0.0
         with torch.enable_grad():
             for _ in range(self.epochs):
                 total = torch.zeros(())

@@ -214,6 +214,9 @@ def _side(
             "is trained on the rows it is used on tells too much",
         )  # fmt: skip
     codes = sample(f"compressed {name}", fitted.encode(rows))
+    # Codes near an edge (1 of a sigmoid) keep few digits; about 0 a jitter of ties has room. One
+    # size for all coordinates, as max-norms compare those of x with those of y.
+    codes = (codes - codes.mean(0)) / codes.std()
     return _Side(codes, relative_error(fitted, rows), tuple(getattr(fitted, "warnings", ())))
 
 
