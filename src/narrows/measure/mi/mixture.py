@@ -28,7 +28,7 @@ _NEAR = 0.05  # nats below log N that count as at the ceiling
 
 
 @dataclasses.dataclass(frozen=True)
-class MixtureBounds:
+class BothSides:
     """Information of an output plus noise with its input, from both sides.
 
     Attributes:
@@ -45,7 +45,7 @@ class MixtureBounds:
     upper_stderr: float = math.nan
 
 
-def mixture_bounds(t: Floats, noise: float) -> MixtureBounds:
+def mixture_bounds(t: Floats, noise: float) -> BothSides:
     """Both bounds on I(X; f(X) + noise) in one pass.
 
     O(N^2 d) time; pieces of 4 MB.
@@ -79,7 +79,7 @@ def mixture_bounds(t: Floats, noise: float) -> MixtureBounds:
     local = -np.log(near)  # a row meets itself, so no mean is 0
     stderr = local.std(1) / math.sqrt(len(t))
     low, high = np.clip(local.mean(1), 0, math.log(len(t)))
-    return MixtureBounds(float(low), float(high), float(stderr[0]), float(stderr[1]))
+    return BothSides(float(low), float(high), float(stderr[0]), float(stderr[1]))
 
 
 def mixture_upper(x: Floats, y: Floats, *, noise: float = 1e-3) -> Estimate:
@@ -124,7 +124,7 @@ def mixture_lower(x: Floats, y: Floats, *, noise: float = 1e-3) -> Estimate:
     return _estimate(found.lower, found.lower_stderr, len(y), noise)
 
 
-def _bounds(x: Floats, y: Floats, noise: float) -> MixtureBounds:
+def _bounds(x: Floats, y: Floats, noise: float) -> BothSides:
     inputs = codes(x)
     if len(np.unique(inputs)) < len(inputs):
         _, first = np.unique(inputs, return_index=True)
