@@ -1,11 +1,11 @@
 """An elastic-net path of 150 penalties, against scikit-learn's saga at each penalty.
 
-5,000 rows, 128 correlated inputs, 20 classes, alpha 0.99, steps of 2^0.1. Ours solves the whole
-path until the optimality conditions are violated by at most 1e-4 of the penalty. saga is given an
-easier task: a violation of 1e-2, looked at every few epochs (looking is not counted), from our
-exact solution of the penalty before, which is the best warm start there is. It is timed at four
-penalties; between them its seconds are taken from straight lines, and beyond the last of them as
-there, although they grow. Target: at least 10 times as fast.
+5,000 rows, 128 correlated inputs, 20 classes, alpha 0.99, steps of 2^0.1. Both solve until the
+optimality conditions are violated by at most 1e-2 of the penalty; ours is timed at 1e-4, too, its
+default. saga is looked at every few epochs (looking is not counted), and begins at our solution of
+the penalty before, which is the best warm start there is. It is timed at four penalties; between
+them its seconds are taken from straight lines, and beyond the last of them as there, although they
+grow. Target: at least 10 times as fast at the same violation.
 
     python benchmarks/elastic_net.py
 """
@@ -87,6 +87,11 @@ def main() -> None:
         start = time.process_time()
         short = softmax_path(x, y, CLASSES, tol=OURS, stop=SPARSE)
         sparse.append(time.process_time() - start)
+    equal = []
+    for _ in range(REPEATS):
+        start = time.process_time()
+        loose = softmax_path(x, y, CLASSES, tol=THEIRS)
+        equal.append(time.process_time() - start)
     z = ((x - path.mean) / path.scale).numpy()
     own = [
         violation(z, y.numpy(), w.numpy(), b.numpy(), float(lam))
@@ -111,6 +116,11 @@ def main() -> None:
                 "largest violation": float(max(own)),
                 "Newton steps": int(path.iterations.sum()),
             },
+            "ours at the same violation": {
+                "processor seconds": equal,
+                "violation allowed": THEIRS,
+                "largest violation": float(loose.residual.max()),
+            },
             f"ours until {SPARSE} nonzero weights a class": {
                 "penalties": len(short),
                 "processor seconds": sparse,
@@ -118,7 +128,8 @@ def main() -> None:
             "saga": {"violation allowed": THEIRS, "measured": timed},
             "saga, processor seconds of the path": theirs,
             "how saga is scaled": "straight lines between the measured steps, constant beyond",
-            "times as fast": theirs / ours,
+            "times as fast": theirs / float(np.median(equal)),
+            "times as fast, ours at its default": theirs / ours,
             "target": "at least 10",
         },
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from narrows.errors import InvalidInput, InvalidType
 from narrows.measure import linear_v_information
+from narrows.measure.complexity.inputs import targets, varying
 from narrows.measure.complexity.parts import split_parts
 
 
@@ -114,6 +115,18 @@ def test_features_that_hardly_vary_are_dropped_by_name() -> None:
     told = json.loads(json.dumps(found.to_dict(), allow_nan=False))
     assert told["settings"]["rows held out"] == 60
     assert told["settings"]["dims"] == {"x": 2}
+
+
+def test_a_feature_that_misses_a_part_of_the_rows_is_dropped_by_name() -> None:
+    x = draw(60, 2)
+    nearly = (torch.arange(60)[:, None] >= 30).double()
+    assert not linear_v_information(x, torch.cat([x, nearly], 1)).dropped  # split with care
+    kept = varying(targets(torch.cat([x, nearly], 1), ["a", "b", "c"], 2), torch.arange(60) // 30)
+    assert kept.names == ("a", "b")
+    assert kept.dropped["c"] == "without variance in a part of the rows"
+    assert kept.kept.tolist() == [0, 1]
+    with pytest.raises(InvalidInput, match="Z: found features without variance in a part"):
+        varying(targets(nearly, None, 2), torch.arange(60) // 30)
 
 
 def test_memory_maps_and_single_precision_are_taken(tmp_path: Any) -> None:

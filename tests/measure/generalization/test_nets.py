@@ -112,6 +112,11 @@ def test_training_leaves_the_global_generator_alone() -> None:
         ({"widths": (3, 2)}, "widths"),
         ({"shared": 3}, "shared"),
         ({"rate": -1.0}, "rate"),
+        ({"x": torch.zeros(2, 24, 2)}, "shape"),
+        ({"x": torch.zeros(2, 24, 3, dtype=torch.int64)}, "floating point"),
+        ({"x": torch.full((2, 24, 3), float("nan"))}, "finite"),
+        ({"y": torch.zeros(2, 5, dtype=torch.int64)}, "y: found"),
+        ({"y": torch.full((2, 24), 2)}, "0 to 1"),
     ],
 )
 def test_bad_settings_are_refused(change: dict[str, Any], message: str) -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from narrows.errors import InvalidInput, UnknownName
+from narrows.information import GaussianBottleneck
 from narrows.measure import sandwich_mi
 
 
@@ -119,6 +120,19 @@ def test_one_seed_is_one_value_and_bits_are_nats_over_log_two() -> None:
     bits = sandwich_mi(mean, 0.3, ref=20, seed=4, units="bits")
     assert bits.value == pytest.approx(told.value / math.log(2))
     assert json.loads(json.dumps(told.to_dict()))["settings"]["deviation"] == 0.3
+
+
+def test_a_gaussian_bottleneck_keeps_no_more_than_its_rate() -> None:
+    """E KL(q(z|x) || r) bounds I(X;Z) from above, whatever the prior r."""
+    layer = GaussianBottleneck(3, units=4)
+    source = torch.Generator().manual_seed(0)
+    for scale in (0.5, 2.0, 5.0):
+        with torch.no_grad():
+            layer.linear.weight.normal_(0, scale, generator=source)
+            layer.linear.bias.fill_(4.0)
+            h = torch.randn(400, 3, generator=source)
+            told = sandwich_mi(*layer.code(h))
+            assert 0.1 < told.value < float(layer.read(h).rate.mean())
 
 
 def test_more_noise_tells_less() -> None:

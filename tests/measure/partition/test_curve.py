@@ -196,6 +196,13 @@ def test_bad_settings_are_named(changes: dict[str, object], named: str) -> None:
         rate_distortion_curve(e, **{"ks": [2], **changes})  # type: ignore[arg-type]
 
 
+def test_vectors_that_differ_in_length_only_are_one_vector_of_length_one() -> None:
+    e = [[0.1, 0.3], [0.2, 0.6], [0.7, 2.1], [1.0, 0.0]]
+    with pytest.raises(InvalidInput, match="ks: found 3 clusters, wanted at most 2"):
+        rate_distortion_curve(e, [3], normalize="unit")
+    assert rate_distortion_curve(e, [2], normalize="unit").distortion[0] < 1e-20
+
+
 def test_bad_partitions_are_named() -> None:
     curve = rate_distortion_curve([[1.0], [2.0], [2.0], [5.0]], [2])
     with pytest.raises(InvalidInput, match="labels: found shape"):

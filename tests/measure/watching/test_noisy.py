@@ -140,6 +140,9 @@ def test_settings_that_make_no_sense_are_refused() -> None:
         NoisyLayers("net", generator=source())  # type: ignore[arg-type]
     with pytest.raises(UnknownName):
         NoisyLayers(model, "9", generator=source())
+    elsewhere = torch.empty(5, 1, 4, 4, device="meta")
+    with NoisyLayers(model, "0", generator=source()), pytest.raises(InvalidInput, match="on meta"):
+        model[0](elsewhere)
     noisy = NoisyLayers(model, generator=source())
     with noisy, pytest.raises(InvalidInput, match="inside its own block"):
         noisy.__enter__()

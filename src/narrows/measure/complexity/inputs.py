@@ -73,6 +73,30 @@ def targets(Z: Any, names: Sequence[str] | None, least: int) -> Targets:
     return Targets(z[:, place], tuple(known[i] for i in kept), place, dropped)
 
 
+def varying(found: Targets, parts: Tensor) -> Targets:
+    """The features that vary in each part of the rows; rare ones can miss a part.
+
+    Raises:
+        InvalidInput: no feature left.
+    """
+    alike = torch.zeros(len(found.names), dtype=torch.bool)
+    for part in parts.unique():
+        rows = found.z[parts == part]
+        alike |= (rows == rows[0]).all(0)
+    if not bool(alike.any()):
+        return found
+    if bool(alike.all()):
+        raise wrong("Z", "features without variance in a part of the rows", "more active rows")
+    lost = {n: "without variance in a part of the rows"
+            for n, gone in zip(found.names, alike.tolist(), strict=True) if gone}  # fmt: skip
+    return Targets(
+        found.z[:, ~alike],
+        tuple(name for name in found.names if name not in lost),
+        found.kept[~alike],
+        {**found.dropped, **lost},
+    )
+
+
 def matrix(name: str, values: Any) -> Tensor:
     """`(n, k)` float64 on the CPU; `(n,)` becomes one column.
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from narrows.errors import wrong
-from narrows.measure.complexity.inputs import Targets, layer_batches, targets
+from narrows.measure.complexity.inputs import Targets, layer_batches, targets, varying
 from narrows.measure.complexity.parts import split_parts
 from narrows.measure.complexity.probing import Batches, Probed, probe_layers
 from narrows.measure.complexity.ridge import ALPHAS, check_alphas
@@ -147,8 +147,9 @@ def probe_features(
     parts = folds if len(alphas) > 1 else 1
     if len(alphas) > 1 and folds < 2:
         raise wrong("folds", folds, "2 or more, to choose a penalty")
-    found = targets(Z, names, least=2 * (folds + 1))
+    found = targets(Z, names, least=2 * (parts + 1))
     split = split_parts(found.z, holdout, parts, seed)
+    found = varying(found, split)
     return found, probe_layers(batches, found.z, split, alphas)
 
 

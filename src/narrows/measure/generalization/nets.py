@@ -148,7 +148,8 @@ def train_nets(
     Memory: weights, gradients, momentum and `columns + 2` copies more, of all nets.
 
     Raises:
-        InvalidInput: unlike numbers of nets; as `StochasticMLP`.
+        InvalidInput: unlike numbers of nets or rows, inputs that are not finite or of another
+            width, labels out of range; as `StochasticMLP` and `MIConstraint`.
 
     Example:
         >>> x = torch.tensor([[[-1.0], [1.0]]]).expand(2, 2, 1)
@@ -163,13 +164,13 @@ def train_nets(
     if not len(x) == len(y) == len(decay) == len(seeds) > 0:
         found = f"{len(x)}, {len(y)}, {len(decay)} and {len(seeds)}"
         raise wrong("x, y, decay, seeds", f"{found} nets", "as many of each, 1 or more")
-    nets = [StochasticMLP(widths, shared, seed).to(x) for seed in seeds]
-    state = {k: v.detach().requires_grad_() for k, v in stack_module_state(nets)[0].items()}
-    forward, parts = _mapped(nets[0]), list(state.values())
-    pull = [torch.tensor(decay).reshape(-1, *[1] * (p.ndim - 1)).to(p) for p in parts]
+    _check_rows(x, y, widths)
+    net, state = _begun(widths, shared, seeds, x)
+    forward, parts = _mapped(net), list(state.values())
+    pull = _runs(decay)
     speed = [torch.zeros_like(p) for p in parts]
-    hold = MIConstraint(how.target, torch.full((len(nets),), rate)) if rate else None
-    swag, chance = SWAG(how.columns, how.floor), _Chance(seeds)
+    hold = MIConstraint(how.target, torch.full((len(x),), rate)).to(x.device) if rate else None
+    swag, chance = SWAG(how.columns, how.floor), _Chance(seeds, x.device)
     for epoch in range(how.epochs):
         if epoch >= how.collect:
             swag.collect(state)
@@ -183,24 +184,27 @@ def train_nets(
                 loss = loss + _held(hold, forward, state, x, chance)
             moves = torch.autograd.grad(loss.sum(), parts)
             with torch.no_grad():
-                for p, g, v, d in zip(parts, moves, speed, pull, strict=True):
-                    v.mul_(how.momentum).add_(g.addcmul_(d.expand_as(p), p))
+                for p, g, v in zip(parts, moves, speed, strict=True):
+                    torch.add(g, v, alpha=how.momentum, out=v)
+                    for of, force in pull:
+                        v[of].add_(p[of], alpha=force)
                     p.sub_(v, alpha=how.lr)
     kept = {name: value.detach() for name, value in state.items()}
-    return TrainedNets(nets[0], kept, tuple(swag.unstack()) if swag.collected else ())
+    return TrainedNets(net, kept, tuple(swag.unstack()) if swag.collected else ())
 
 
 class _Chance:
     """Random numbers of each net, those of its seed."""
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        kinds = sorted(set(seeds))
+    def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
+        kinds, self._device = sorted(set(seeds)), device
         self._streams = [stream(seed + 1) for seed in kinds]
         self._of = torch.tensor([kinds.index(seed) for seed in seeds])
 
     def order(self, rows: int) -> Tensor:
         """`(nets, rows)` in shuffled order."""
-        return torch.stack([torch.randperm(rows, generator=s) for s in self._streams])[self._of]
+        drawn = torch.stack([torch.randperm(rows, generator=s) for s in self._streams])
+        return drawn[self._of].to(self._device)
 
     def normal(self, *shape: int) -> Tensor:
         """`(nets, *shape)` standard normal numbers."""
@@ -218,6 +222,39 @@ def _held(
     penalty = hold(told).to(x)
     hold.step(told)
     return penalty
+
+
+def _check_rows(x: Tensor, y: Tensor, widths: Sequence[int]) -> None:
+    shape = tuple(x.shape)
+    if len(shape) != 3 or shape[2] != widths[0] or not x.is_floating_point():
+        wanted = f"floating point, shape (nets, rows, {widths[0]})"
+        raise wrong("x", f"{x.dtype}, shape {shape}", wanted)
+    if not x.isfinite().all():
+        raise wrong("x", "a value that is not finite", "numbers")
+    if y.shape != x.shape[:2] or y.dtype != torch.int64:
+        raise wrong("y", f"{y.dtype}, shape {tuple(y.shape)}", f"int64, shape {shape[:2]}")
+    if not ((y >= 0) & (y < widths[-1])).all():
+        found = f"classes {int(y.min())} to {int(y.max())}"
+        raise wrong("y", found, f"0 to {widths[-1] - 1}")
+
+
+def _begun(
+    widths: Sequence[int], shared: int, seeds: Sequence[int], like: Tensor
+) -> tuple[StochasticMLP, dict[str, Tensor]]:
+    """One net, and the first weights of all; nets of one seed begin alike."""
+    kinds = {seed: StochasticMLP(widths, shared, seed).to(like) for seed in dict.fromkeys(seeds)}
+    state, _ = stack_module_state([kinds[seed] for seed in seeds])
+    return kinds[seeds[0]], {k: v.detach().requires_grad_() for k, v in state.items()}
+
+
+def _runs(decay: Sequence[float]) -> list[tuple[slice, float]]:
+    """Nets that follow one another with one decay, where there is any."""
+    found, start = [], 0
+    for force, some in itertools.groupby(decay):
+        end = start + len(list(some))
+        found += [(slice(start, end), float(force))] if force else []
+        start = end
+    return found
 
 
 def _mapped(net: StochasticMLP) -> Forward:

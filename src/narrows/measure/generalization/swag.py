@@ -79,14 +79,17 @@ class SWAG:
         self._check(given)
         self.collected += 1
         for name, value in given.items():
-            before = self.mean.get(name, torch.zeros_like(value))
-            step = value - before
-            self.mean[name] = before + step / self.collected
-            apart = value - self.mean[name]
-            self._squares[name] = self._squares.get(name, torch.zeros_like(value)) + step * apart
-            kept = self._deviations.setdefault(name, [])
-            kept.append(apart)
-            del kept[: -self.columns]
+            if self.collected == 1:
+                self.mean[name] = value.clone()
+                self._squares[name] = torch.zeros_like(value)
+                self._deviations[name] = [torch.zeros_like(value)]
+                continue
+            step = value - self.mean[name]
+            self.mean[name].add_(step, alpha=1 / self.collected)
+            kept = self._deviations[name]
+            oldest = kept.pop(0) if len(kept) == self.columns else torch.empty_like(value)
+            kept.append(torch.sub(value, self.mean[name], out=oldest))
+            self._squares[name].addcmul_(step, kept[-1])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -164,9 +167,12 @@ class SWAG:
         for i in range(counts.pop()):
             one = SWAG(self.columns, self.floor)
             one.collected = self.collected
-            one.mean = {name: mean[i] for name, mean in self.mean.items()}
-            one._squares = {name: squares[i] for name, squares in self._squares.items()}
-            one._deviations = {n: [d[i] for d in kept] for n, kept in self._deviations.items()}
+            one.mean = {name: mean[i].clone() for name, mean in self.mean.items()}
+            one._squares = {name: squares[i].clone() for name, squares in self._squares.items()}
+            one._deviations = {
+                name: [column[i].clone() for column in kept]
+                for name, kept in self._deviations.items()
+            }
             found.append(one)
         return found
 
@@ -183,7 +189,8 @@ class SWAG:
         if not given:
             raise wrong("parameters", "none", "at least one")
         for name, value in given.items():
-            if not value.isfinite().all():
+            # a finite sum needs finite terms, and is found without a copy
+            if not value.sum().isfinite() and not value.isfinite().all():
                 raise wrong(f"parameter {name!r}", "a value that is not finite", "numbers")
         shapes = {name: tuple(value.shape) for name, value in given.items()}
         known = {name: tuple(value.shape) for name, value in self.mean.items()}

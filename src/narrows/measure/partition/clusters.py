@@ -22,8 +22,8 @@ def free_kmeans(e: Floats, k: int, n_init: int, seed: int) -> tuple[Ints, float]
 
 
 def distinct(e: Floats) -> int:
-    """How many different vectors there are: the most clusters k-means can make."""
-    return len(np.unique(e, axis=0))
+    """How many different vectors there are, up to rounding: the most clusters k-means can make."""
+    return len(np.unique(np.round(e / np.abs(e).max(), 12), axis=0))
 
 
 def sized_kmeans(

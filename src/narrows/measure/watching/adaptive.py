@@ -43,7 +43,7 @@ SCOPES = ("layer", "unit")
 SCALES = ("max2", "max", "std2")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class FittedBins:
     """Cells with edges that stay: what `AdaptiveBins.fit` gives.
 
@@ -91,7 +91,7 @@ class FittedBins:
 class AdaptiveBins:
     """Cells with equal counts of distinct levels, set anew at each epoch (EBAB).
 
-    One sort of the pooled activations. Memory: four times the activations, in float64.
+    One sort of the pooled activations. Memory: about six times the activations in float64.
 
     Args:
         bins: how many cells, B.

@@ -26,12 +26,12 @@ from narrows.measure.mi.compression import (
     PCACompressor,
     compressed_mi,
 )
-from narrows.measure.mi.compression.compressed import tied_by_a_line
+from narrows.measure.mi.compression.by_entropies import tied_by_a_line
 from narrows.measure.mi.compression.compressor import Floats, flat_rows
 from narrows.measure.watching.estimators import LayerInformation
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class CompressedInformation:
     """I(X;T) and I(T;Y) through a few coordinates of X and of T, an estimate from below.
 
@@ -84,8 +84,8 @@ class CompressedInformation:
         label = compressed_mi(codes, labels, estimator=of_label, y_kind="discrete", k=self.k)
         notes += tuple(f"I(T;Y): {note}" for note in label.warnings)
         if tied_by_a_line(self._codes, codes):
-            note = "T is a linear function of X in some direction: infinite without noise"
-            return LayerInformation(math.inf, label.value, math.inf, (note, *notes))
+            note = "T is a linear function of X in some direction: infinite, log P stands for it"
+            return LayerInformation(math.log(len(kept)), label.value, math.inf, (note, *notes))
         found = compressed_mi(self._codes, codes, estimator=self.estimator, k=self.k)
         notes = (*(f"I(X;T): {note}" for note in found.warnings), *notes)
         return LayerInformation(found.value, label.value, math.inf, notes)

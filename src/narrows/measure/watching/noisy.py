@@ -119,10 +119,12 @@ class NoisyLayers:
             found = x.dtype if isinstance(x, Tensor) else type(x).__name__
             raise wrong_type(f"layer {name!r}", f"input of type {found}", "a floating tensor")
         source = self.generator if module.training else self._aside
+        if x.device.type != source.device.type:
+            raise wrong("generator", f"one on {source.device}", f"one on {x.device}, as the input")
         drawn = torch.randn(x.shape, generator=source, dtype=x.dtype, device=x.device)
-        return torch.addcmul(x, drawn, x, value=self.sigma) if self.kind == "relative" else (
-            torch.add(x, drawn, alpha=self.sigma)
-        )  # fmt: skip
+        if self.kind == "relative":
+            return torch.addcmul(x, drawn, x, value=self.sigma)
+        return torch.add(x, drawn, alpha=self.sigma)
 
 
 def _weighted(model: nn.Module) -> dict[str, nn.Module]:

@@ -235,6 +235,30 @@ def test_codes_that_saturate_are_measured_and_called_discrete() -> None:
     assert math.isfinite(compressed_mi(x, y, compress_x=Saturated()).value)
 
 
+class Unused(Saturated):
+    """Two coordinates of which one stays 0, and both where nothing is read."""
+
+    def __init__(self, size: float) -> None:
+        self.size = size
+
+    def encode(self, x: np.ndarray) -> np.ndarray:
+        return np.stack([self.size * x[:, 0], 0 * x[:, 0]], 1)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return np.repeat(codes[:, :1], 3, axis=1)
+
+
+def test_a_coordinate_left_unused_is_dropped_and_told() -> None:
+    x = rows(400, 3)
+    y = x[:, :1] + 0.5 * rows(400, 1, 1)
+    found = compressed_mi(x, y, compress_x=Unused(1.0))
+    assert found.columns["x"] == 1
+    assert "compressed x: 1 of 2 coordinates never vary" in found.warnings
+    assert found.value == pytest.approx(compressed_mi(x[:, :1], y).value, abs=1e-9)
+    with pytest.raises(InvalidInput, match="compressed x: found column 0 with one value"):
+        compressed_mi(x, y, compress_x=Unused(0.0))
+
+
 def test_what_cannot_be_measured_is_refused_by_name() -> None:
     x, y = rows(50, 3), rows(50, 3, 1)
     constant, missing = x.copy(), x.copy()

@@ -6,17 +6,11 @@ or so, but what x and y tell of each other may live in few coordinates. So
 I(C(x); C(y)) <= I(x; y)
 
 is measured, with equality where the compressors lose nothing of x and y that the other side
-shares. With entropies from neighbours, each whitened on its own and with the weights of Berrett,
-Samworth and Yuan (see `knn_entropy`),
-
-y continuous:  I = h(C(x)) + h(C(y)) - h(C(x), C(y))
-y discrete:    I = h(C(x)) - sum_y p(y) h(C(x) | y), all whitened by the covariance within classes:
-               by that of classes far apart, each class would be a needle
-
-and the standard error is the sum of those of the parts, which is on the safe side. The bias of
-three entropies grows as I nears log N; `estimator="ksg"` errs less there. What is measured is a
-bound only up to the estimator's own error: a value may lie below 0 or above H(Y), and is not
-clipped.
+shares. By default with entropies from neighbours and the weights of Berrett, Samworth and Yuan
+(see `by_entropies` and `knn_entropy`): h(C(x)) + h(C(y)) - h(C(x), C(y)), and for labels
+h(C(x)) - sum_y p(y) h(C(x) | y). These err by more as I nears log N; `estimator="ksg"` errs less
+there. What is measured is a bound only up to the estimator's own error: a value may lie below 0
+or above H(Y), and is not clipped.
 
 Codes often have hard edges (a sigmoid, a corner of parameters), where neighbours see half a
 neighbourhood: three entropies then err downwards by tenths of a nat. Normal margins, the values
@@ -28,14 +22,13 @@ distances between neighbours in one column would be those of a grid.)
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
 
 from narrows.errors import unknown, wrong
+from narrows.measure.mi.compression.by_entropies import ENTROPIES, by_entropies
 from narrows.measure.mi.compression.compressor import (
     Compressor,
     FittedCompressor,
@@ -44,20 +37,10 @@ from narrows.measure.mi.compression.compressor import (
     relative_error,
 )
 from narrows.measure.mi.dispatch import mutual_information
-from narrows.measure.mi.gaussian import directions
-from narrows.measure.mi.kde import covariance_root, whitened
-from narrows.measure.mi.knn_entropy import knn_entropy, weighted_entropy
 from narrows.measure.mi.neighbours import untied
 from narrows.measure.mi.registry import ESTIMATORS
-from narrows.measure.mi.result import Estimate, MIResult
+from narrows.measure.mi.result import MIResult
 from narrows.measure.mi.samples import DISCRETE, paired, sample
-
-ENTROPIES: dict[str, Callable[..., Estimate]] = {
-    "weighted-knn": weighted_entropy,
-    "knn": knn_entropy,
-}
-_LINE = 1e-10  # of 1 - rho^2, below which y is called a linear function of x
-_K = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +126,7 @@ def compressed_mi(
         left = left.with_normal_margins(generator)
         right = right if y_kind == DISCRETE else right.with_normal_margins(generator)
     if estimator in ENTROPIES:
-        found = _by_entropies(left.codes, right.codes, estimator, y_kind, settings)
+        found = by_entropies(left.codes, right.codes, estimator, y_kind, settings)
     else:
         found = _by_method(left.codes, right.codes, estimator, y_kind, settings)
     lossy = compress_x is not None or compress_y is not None
@@ -166,18 +149,6 @@ def compressed_mi(
         columns={"x": left.codes.shape[1], "y": right.codes.shape[1]},
     )
     return cast("CompressedMI", whole.to(units))  # replacing fields keeps the class
-
-
-def tied_by_a_line(x: Floats, y: Floats) -> bool:
-    """Whether some linear function of x equals one of y: their information is infinite.
-
-    Example:
-        >>> rows = np.random.default_rng(0).standard_normal((50, 3))
-        >>> tied_by_a_line(rows[:, :2], rows @ [[1.0], [2.0], [0.0]])
-        True
-    """
-    rho = np.linalg.svd(directions(x).T @ directions(y), compute_uv=False)
-    return bool(1 - rho.max() ** 2 < _LINE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -213,11 +184,21 @@ def _side(
             f"compress_{name}", f"{compressor!r}, not fitted", ".fit(other rows) of it: one that "
             "is trained on the rows it is used on tells too much",
         )  # fmt: skip
-    codes = sample(f"compressed {name}", fitted.encode(rows))
+    codes, notes = _moving(fitted.encode(rows), f"compressed {name}")
     # Codes near an edge (1 of a sigmoid) keep few digits; about 0 a jitter of ties has room. One
     # size for all coordinates, as max-norms compare those of x with those of y.
     codes = (codes - codes.mean(0)) / codes.std()
-    return _Side(codes, relative_error(fitted, rows), tuple(getattr(fitted, "warnings", ())))
+    notes = (*getattr(fitted, "warnings", ()), *notes)
+    return _Side(codes, relative_error(fitted, rows), notes)
+
+
+def _moving(codes: Floats, name: str) -> tuple[Floats, tuple[str, ...]]:
+    """Without the coordinates that a compressor left unused."""
+    moving = (codes != codes[:1]).any(0)
+    if moving.all() or not moving.any():  # where none moves, `sample` says so
+        return sample(name, codes), ()
+    note = f"{name}: {int((~moving).sum())} of {len(moving)} coordinates never vary"
+    return sample(name, codes[:, moving]), (note,)
 
 
 def _by_method(
@@ -229,87 +210,3 @@ def _by_method(
         kind = ESTIMATORS[estimator].kind
         raise wrong("estimator", f"{estimator!r} ({kind})", "one that estimates, or a lower bound")
     return mutual_information(x, y, estimator, y_kind=y_kind, **settings)
-
-
-def _by_entropies(
-    x: Floats, y: Floats, estimator: str, y_kind: str, settings: Mapping[str, Any]
-) -> MIResult:
-    entropy = ENTROPIES[estimator]
-    known = list(inspect.signature(entropy).parameters)[1:]
-    for name in settings:
-        if name not in known:
-            raise unknown(f"setting of {estimator}", name, known)
-    used = {"k": _K, **settings}
-    if y_kind == DISCRETE:
-        value, stderr, warnings, ceiling = _within_classes(x, y, entropy, used)
-    else:
-        value, stderr, warnings, ceiling = _of_three(x, y, entropy, used)
-    return MIResult(
-        value, stderr, "estimate", estimator, len(x), ceiling=ceiling, warnings=warnings,
-        settings=used,
-    )  # fmt: skip
-
-
-_Found = tuple[float, float, tuple[str, ...], float]
-
-
-def _of_three(
-    x: Floats, y: Floats, entropy: Callable[..., Estimate], used: dict[str, Any]
-) -> _Found:
-    parts = [entropy(one, **used) for one in (x, y)]
-    if tied_by_a_line(x, y):
-        raise wrong("y", "a linear function of x in some direction", "a relation with noise: the "
-                    "information is infinite")  # fmt: skip
-    both = entropy(np.concatenate([x, y], axis=1), **used)
-    value = parts[0].value + parts[1].value - both.value
-    warnings = _merged([*parts, both])
-    if value > math.log(len(x)) - 2:
-        warnings += (
-            f"{value:.2f} nats is within 2 of log N = {math.log(len(x)):.2f}: three entropies err "
-            "by much there; compare estimator='ksg'",
-        )
-    return value, sum(one.stderr for one in (*parts, both)), warnings, math.inf
-
-
-def _within_classes(
-    x: Floats, y: Floats, entropy: Callable[..., Estimate], used: dict[str, Any]
-) -> _Found:
-    label = y[:, 0].astype(np.int64)
-    sizes = np.bincount(label)
-    if sizes.min() <= used["k"]:
-        wanted = f"more than k = {used['k']} rows in each class"
-        raise wrong("y", f"a class of {int(sizes.min())} rows", wanted)
-    share = sizes / len(x)
-    if used.get("whiten", True):
-        # One linear map of all rows adds the same to both terms and so cancels.
-        means = np.stack([x[label == one].mean(0) for one in range(len(sizes))])
-        x = whitened(x, covariance_root(x - means[label], "x within the classes"))
-    used = {**used, "whiten": False}
-    whole = entropy(x, **used)
-    classes = [_class(x[label == one], one, entropy, used) for one in range(len(sizes))]
-    value = whole.value - float(share @ [one.value for one in classes])
-    spread = math.sqrt(sum((p * one.stderr) ** 2 for p, one in zip(share, classes, strict=True)))
-    ceiling = float(-(share * np.log(share)).sum())
-    warnings = _merged([whole, *classes])
-    if not 0 <= value <= ceiling:
-        warnings += (
-            f"{value:.3f} nats lies outside [0, H(Y) = {ceiling:.3f}] by the estimator's error",
-        )
-    return value, whole.stderr + spread, warnings, ceiling
-
-
-def _class(
-    rows: Floats, one: int, entropy: Callable[..., Estimate], used: dict[str, Any]
-) -> Estimate:
-    still = bool((rows == rows[0]).all(0).any())
-    if still or directions(rows).shape[1] < rows.shape[1]:
-        raise wrong(
-            "x",
-            f"class {one} (of the sorted labels) on fewer directions than {rows.shape[1]}",
-            "a density within each class: fewer coordinates, or noise",
-        )
-    return entropy(rows, **used)
-
-
-def _merged(parts: list[Estimate]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(note for one in parts for note in one.warnings))
