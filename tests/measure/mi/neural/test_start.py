@@ -79,7 +79,7 @@ def test_directions_that_hardly_vary_are_left_to_the_network() -> None:
     shared = torch.randn(1, 400, 2, generator=source)
     flat = 1e-3 * torch.randn(1, 400, 4, generator=source)
     x = torch.cat([shared, shared @ torch.ones(2, 4) + flat], -1)  # two directions, and dust
-    left, right, squared = canonical(x, x + 0.1 * torch.randn(x.shape, generator=source))
+    left, _, squared = canonical(x, x + 0.1 * torch.randn(x.shape, generator=source))
     largest = float(torch.linalg.eigvalsh(x[0].T @ x[0] / 400)[-1])
     assert float(torch.linalg.matrix_norm(left[0], 2)) <= (0.01 * largest) ** -0.5
     assert int((squared[0] > 0.5).sum()) == 2
