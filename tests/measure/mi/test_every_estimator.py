@@ -11,6 +11,7 @@ import pytest
 
 from narrows.errors import InvalidInput, InvalidType
 from narrows.measure.mi import ESTIMATORS, Estimator, MIResult, mutual_information
+from narrows.measure.mi.known import tasks as known_tasks
 
 BOTH = ("continuous", "continuous")
 # What makes a method fit for samples of this size: eigenvalues, directions, given noise.
@@ -224,3 +225,10 @@ def test_the_table_says_what_a_row_is(row: Estimator):
     assert row.kind in {"estimate", "lower", "upper", "surrogate"}
     assert row.summary.endswith(".")
     assert row.load().__doc__
+
+
+def test_an_estimate_far_below_zero_says_that_the_method_fails() -> None:
+    x, y = known_tasks()["swiss-roll-2x1"].sample(300, 0)
+    (note,) = [text for text in mutual_information(x, y, "lnc").warnings if "below 0" in text]
+    assert "another" in note
+    assert not any("below 0" in text for text in mutual_information(x, y, "ksg").warnings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -12,6 +13,8 @@ from narrows.errors import InvalidInput, unknown, wrong
 from narrows.measure.mi.registry import ESTIMATORS, Estimator, estimator
 from narrows.measure.mi.result import NO_UNIT, MIResult, MIResults
 from narrows.measure.mi.samples import paired, sample
+
+_SLACK = 0.1  # nats below 0 that small samples may show
 
 
 @overload
@@ -101,6 +104,17 @@ def _standard(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray((values - values.mean(0)) / values.std(0))
 
 
+def _impossible(chosen: Estimator, found: Any) -> tuple[str, ...]:
+    """Information is never below 0: an estimate far below says that the method does not fit."""
+    spread = 0.0 if math.isnan(found.stderr) else 3 * found.stderr
+    if chosen.kind in ("estimate", "upper") and found.value < -spread - _SLACK:
+        return (
+            f"{found.value:.2f} nats is below 0, where no information can be: the method fails on "
+            "these samples; try another, and calibrate() at your size",
+        )
+    return ()
+
+
 def _result(chosen: Estimator, found: Any, samples: int) -> MIResult:
     return MIResult(
         value=float(found.value),
@@ -110,6 +124,6 @@ def _result(chosen: Estimator, found: Any, samples: int) -> MIResult:
         samples=samples,
         units=NO_UNIT if chosen.unitless else "nats",
         ceiling=float(found.ceiling),
-        warnings=tuple(found.warnings),
+        warnings=(*found.warnings, *_impossible(chosen, found)),
         settings=dict(found.settings),
     )
