@@ -187,18 +187,20 @@ def _exclude(
 ) -> tuple[Tensor, Tensor]:
     if not groups:
         return mask, values
+    members = torch.tensor([i for group in groups for i in group], device=mask.device)
+    owner = torch.tensor([g for g, group in enumerate(groups) for _ in group], device=mask.device)
+    true = mask[..., members] & (values[..., members] == 1)
+    count = torch.zeros((*mask.shape[:-1], len(groups)), dtype=torch.int64, device=mask.device)
+    count = count.index_add(-1, owner, true.long())
+    if (count > 1).any():
+        place = int((count > 1).reshape(-1, len(groups)).any(0).nonzero()[0])
+        row = true.reshape(-1, len(members))[int((count[..., place] > 1).flatten().nonzero()[0])]
+        both = [names[int(members[i])] for i in (row & (owner == place)).nonzero().flatten()]
+        raise wrong("known", f"{both[0]!r} and {both[1]!r} both 1", "at most one 1 in a group")
     mask, values = mask.clone(), values.clone()
-    for group in groups:
-        members = list(group)
-        true = mask[..., members] & (values[..., members] == 1)
-        count = true.sum(-1)
-        if (count > 1).any():
-            row = true.reshape(-1, len(members))[int((count > 1).flatten().nonzero()[0])]
-            both = [names[members[i]] for i in row.nonzero().flatten().tolist()]
-            raise wrong("known", f"{both[0]!r} and {both[1]!r} both 1", "at most one 1 in a group")
-        settled = (count == 1).unsqueeze(-1)
-        mask[..., members] |= settled
-        values[..., members] = torch.where(settled, true.to(values.dtype), values[..., members])
+    settled = (count == 1)[..., owner]
+    mask[..., members] |= settled
+    values[..., members] = torch.where(settled, true.to(values.dtype), values[..., members])
     return mask, values
 
 
