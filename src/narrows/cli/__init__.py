@@ -11,6 +11,7 @@ from narrows.cli import (  # noqa: F401  # importing a file adds its commands
     measure,
     measure_language,
     measure_layers,
+    studio,
     train,
 )
 from narrows.cli.app import app, main

@@ -22,7 +22,7 @@ EPILOG = (
     "130 interrupted. Results go to standard output, all else to standard error. --json prints "
     "one JSON document, --debug shows the stack trace of an error, NO_COLOR turns colours off."
 )
-_FIRST = ("demo", "fit", "compare", "report", "predict", "check")
+_FIRST = ("demo", "fit", "compare", "report", "studio", "predict", "check")
 DEBUG = "narrows.debug"
 ARGUMENTS = "narrows.arguments"
 
