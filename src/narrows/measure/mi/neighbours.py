@@ -100,6 +100,6 @@ def untied(values: Floats, generator: np.random.Generator) -> tuple[Floats, int]
 def _curve(points: Floats) -> NDArray[np.intp]:
     """An order in which near rows come near each other: cells of a grid, line by line."""
     cells = max(1, round(len(points) ** 0.5 / 4))
-    first = np.argsort(np.argsort(points[:, 0], kind="stable"), kind="stable") * cells
-    second = points[:, -1]
-    return np.lexsort((second, first // len(points)))
+    rank = np.empty(len(points), dtype=np.int64)
+    rank[np.argsort(points[:, 0], kind="stable")] = np.arange(len(points))
+    return np.lexsort((points[:, -1], rank * cells // len(points)))
