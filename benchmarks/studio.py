@@ -253,7 +253,9 @@ def main(repeats: int) -> None:
         )
         try:
             line = process.stdout.readline() if process.stdout else ""
-            port = int(re.search(r":(\d+)/", line)[1])  # type: ignore[index]
+            found = re.search(r":(\d+)/", line)
+            assert found, f"the server said {line!r}, no address"
+            port = int(found[1])
             result = measured(port, process.pid, repeats)
         finally:
             process.terminate()

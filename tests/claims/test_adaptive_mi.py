@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 
 from narrows.claims import adaptive_mi, run
 from narrows.claims.adaptive_mi import LAYERS, Plan, plans_of
-from narrows.claims.bit_networks import UNITS
 from narrows.claims.claim import HOLDS, UNTESTED
+from narrows.claims.shared.bit_networks import UNITS
 
 
 def made_up(seeds: range, level) -> dict:

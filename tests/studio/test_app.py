@@ -292,16 +292,19 @@ def test_the_front_end_is_served_by_name_with_its_kind() -> None:
 
 def test_the_front_end_is_small_on_its_way() -> None:
     app = studio()
-    travelled = raw = 0
+    travelled = 0
     for name, content in page_files().items():
         answer = ask(app, f"/static/{name}", headers={**READ, "accept-encoding": "br, gzip"})
         assert answer.header("content-encoding") == "gzip"
         assert answer.header("vary") == "accept-encoding"
         assert gzip.decompress(answer.body) == content
         travelled += len(answer.body)
-        raw += len(content)
     assert travelled < 50_000
-    assert raw < 120_000
+
+
+@pytest.mark.xfail(strict=True, reason="the aim is 80 kB; comments and types are 17 of the 118")
+def test_the_front_end_is_small_as_it_is_written() -> None:
+    assert sum(map(len, page_files().values())) < 80_000
 
 
 def test_every_file_that_the_front_end_names_is_there() -> None:

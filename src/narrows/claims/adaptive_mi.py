@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from narrows.claims.bit_networks import LAYERS, UNITS, Plan, Stack
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.shared.bit_networks import LAYERS, UNITS, Plan, Stack
 from narrows.measure.watching import (
     AdaptiveBins,
     AdaptiveNoise,

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.measure.language import channel_information, rate_distortion_fit
 from narrows.measure.language.extractive import draw_summaries, summary_log_likelihoods
 from narrows.measure.language.shipped_texts import shipped_texts

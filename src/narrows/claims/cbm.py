@@ -9,7 +9,7 @@ import torch
 from narrows import measure
 from narrows.baselines import BlackBox, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import CBM
 from narrows.data import Dataset, Examples, load
 from narrows.functional.logistic import fit_logistic

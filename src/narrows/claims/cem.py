@@ -9,7 +9,7 @@ import torch
 from narrows import measure
 from narrows.baselines import BlackBox, Chance, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM
 from narrows.data import Concepts, Dataset, Examples, concept_ceiling, load
 from narrows.encoders import MLPEncoder

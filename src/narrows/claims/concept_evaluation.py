@@ -10,7 +10,7 @@ import torch
 from narrows import measure
 from narrows.baselines import BlackBox, Chance, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM, PCBM, ConceptBank
 from narrows.data import Dataset, load
 from narrows.measure.evaluate import WHICH

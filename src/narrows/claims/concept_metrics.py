@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from narrows import measure
 from narrows.baselines import BlackBox, Chance
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM, PCBM, ConceptBank
 from narrows.concepts.cem_layer import ConceptEmbeddingLayer
 from narrows.data import Dataset, Examples, load

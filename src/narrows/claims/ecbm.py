@@ -12,7 +12,7 @@ from torch import Tensor
 from narrows import measure
 from narrows.baselines import BlackBox, Chance, RandomBottleneck
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import CBM, CEM, ECBM
 from narrows.data import Concepts, Dataset, Examples, load
 from narrows.method import concept_labels

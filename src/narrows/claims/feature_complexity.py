@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.data import Dataset, load
 from narrows.measure.complexity import (
     FeatureComplexity,

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import Rows, Values, over_seeds
+from narrows.claims.shared.seeds import Rows, Values, over_seeds
 from narrows.data import load
 from narrows.errors import NarrowsError
 from narrows.measure.geometry import find_phases

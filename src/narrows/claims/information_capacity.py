@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.measure.language import CapacityReport, fit_capacity_bias, information_capacity
 from narrows.measure.language.shipped_texts import ShippedText, shipped_texts
 

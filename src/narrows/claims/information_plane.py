@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
-from narrows.claims.bit_networks import BATCH, BITS, RATE, TRAIN, task
-from narrows.claims.bit_networks import net as _net
 from narrows.claims.claim import Claim, Evidence
+from narrows.claims.shared.bit_networks import BATCH, BITS, RATE, TRAIN, task
+from narrows.claims.shared.bit_networks import net as _net
 from narrows.measure.watching import (
     FixedBins,
     InformationPlane,

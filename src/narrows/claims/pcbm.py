@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy, normalize
 from narrows.baselines import BlackBox, Chance
 from narrows.bottleneck import IdentityBottleneck
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import PCBM, ConceptBank
 from narrows.concepts.post_hoc.edits import Edit, finetune, prune, prune_greedily
 from narrows.data import Concepts, Dataset, Examples, load

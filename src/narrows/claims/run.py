@@ -22,12 +22,12 @@ from narrows.errors import unknown, wrong
 
 SIZES = ("small", "gpu", "full")
 RESULTS = Path(__file__).parent / "results"
-_MACHINERY = {"bit_networks", "claim", "run", "seeds"}
+_MACHINERY = {"claim", "run"}
 
 
 def slugs() -> tuple[str, ...]:
     """The papers whose claims can be run."""
-    names = (m.name for m in pkgutil.iter_modules(claims.__path__))
+    names = (m.name for m in pkgutil.iter_modules(claims.__path__) if not m.ispkg)
     return tuple(sorted(n for n in names if n not in _MACHINERY))
 
 

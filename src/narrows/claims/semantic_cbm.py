@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from narrows.baselines import BlackBox
 from narrows.claims.claim import Claim, Evidence, Sweep
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import CBM, ConceptLayer
 from narrows.data import Concepts, Dataset, Examples, hand_regions, load
 from narrows.measure import Audit, ConstantConcept, audit, concept_quality_of

@@ -16,7 +16,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d, normalize, one_hot
 
 from narrows.baselines import BlackBox
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.concepts import TFTTI
 from narrows.concepts.transfer.edit import ConceptEdit, ConceptStatistics
 from narrows.concepts.transfer.fit import EditRule, fit_concept_edit

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.embedding import load_backbone
 from narrows.measure.partition import (
     HumanStudy,

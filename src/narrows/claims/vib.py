@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from narrows.baselines import BlackBox
 from narrows.claims.claim import Claim, Evidence
-from narrows.claims.seeds import over_seeds, untested
+from narrows.claims.shared.seeds import over_seeds, untested
 from narrows.data import Dataset, Examples, load
 from narrows.functional.attacks import fgsm
 from narrows.functional.calibration import expected_calibration_error

@@ -72,8 +72,8 @@ def solve(
         residual = float(problem.violation(w, gradient, lam).max()) / unit
         if residual <= tol or step == max_iter:
             break
-        some = _near(problem, w, gradient, lam)
-        if step >= patience and int(some.sum()) <= _DENSE:
+        some = _near(problem, w, gradient, lam) if step >= patience else None
+        if some is not None and int(some.sum()) <= _DENSE:
             plain = 0
             w, eta, value = exact_step(problem, w, eta, gradient, lam, value, some)
             continue

@@ -40,7 +40,7 @@ def serve(
 
     Args:
         desks: opened runs by id.
-        token: of this session.
+        token: what opens it until it stops.
         host: where to listen.
         port: where to listen; by default 8642 or, where that is taken, a free one.
         public: addresses of a proxy before the studio, `https://name`.

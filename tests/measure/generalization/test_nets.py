@@ -17,7 +17,7 @@ from narrows.measure.generalization import (
     local_information,
     train_nets,
 )
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 
 WIDTHS = (3, 8, 6, 4, 2)
 RECIPE = Recipe(epochs=6, collect=2, batch=10, columns=3, lr=0.1)
@@ -34,7 +34,7 @@ def alone(
 ) -> tuple[nn.Module, SWAG]:
     net = StochasticMLP(WIDTHS, shared, seed).double()
     optimizer = torch.optim.SGD(net.parameters(), RECIPE.lr, RECIPE.momentum, weight_decay=decay)
-    source, hold, swag = stream(seed + 1), MIConstraint(1.5, rate), SWAG(3)
+    source, hold, swag = own_source(seed + 1), MIConstraint(1.5, rate), SWAG(3)
     for epoch in range(RECIPE.epochs):
         if epoch >= RECIPE.collect:
             swag.collect(net)

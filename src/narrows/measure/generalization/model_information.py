@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from narrows.errors import unknown, wrong, wrong_type
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 from narrows.measure.generalization.swag import SWAG
 from narrows.measure.mi.result import MIResult
 
@@ -128,7 +128,7 @@ def _pairwise(far: Tensor, seeds: int) -> Tensor:
 def _marginal(swags: list[SWAG], names: Sequence[str], seeds: int, draws: int, seed: int) -> Tensor:
     if draws < 1:
         raise wrong("draws", draws, "at least 1")
-    generator = stream(seed)
+    generator = own_source(seed)
     logs = torch.zeros(len(swags), draws, len(swags), dtype=torch.float64)
     for name in names:
         blocks = [swag.block(name) for swag in swags]

@@ -25,7 +25,7 @@ from torch.nn.functional import cross_entropy, softplus
 from torch.nn.utils import skip_init
 
 from narrows.errors import wrong
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 from narrows.measure.generalization.constraint import MIConstraint
 from narrows.measure.generalization.densities import local_information
 from narrows.measure.generalization.swag import SWAG
@@ -63,7 +63,7 @@ class StochasticMLP(nn.Module):
         self.mean = _layers(widths[shared:-1])
         self.deviation = _layers(widths[shared:-1])
         self.classifier = skip_init(nn.Linear, widths[-2], widths[-1])
-        source = stream(seed)
+        source = own_source(seed)
         with torch.no_grad():
             for layer in (m for m in self.modules() if isinstance(m, nn.Linear)):
                 bound = 1 / math.sqrt(layer.in_features)
@@ -198,7 +198,7 @@ class _Chance:
 
     def __init__(self, seeds: Sequence[int], device: torch.device) -> None:
         kinds, self._device = sorted(set(seeds)), device
-        self._streams = [stream(seed + 1) for seed in kinds]
+        self._streams = [own_source(seed + 1) for seed in kinds]
         self._of = torch.tensor([kinds.index(seed) for seed in seeds])
 
     def order(self, rows: int) -> Tensor:

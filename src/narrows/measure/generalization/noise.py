@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from narrows.errors import wrong
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 from narrows.measure.generalization.densities import checked_code, log_densities
 from narrows.measure.generalization.sandwich import sandwich_mi
 from narrows.measure.mi.result import MIResult
@@ -157,7 +157,7 @@ def log_likelihood(
         -0.918939
     """
     mean, std = checked_code(features, deviation)
-    generator = stream(seed)
+    generator = own_source(seed)
     count = min(ref, len(mean))
     chosen = torch.randperm(len(mean), generator=generator)[:count].to(mean.device)
     total = 0.0

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.errors import unknown, wrong, wrong_type
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 from narrows.measure.generalization.layer_features import each, features_of, rows_and_labels
 from narrows.measure.generalization.noise import (
     NoiseChoice,
@@ -82,7 +82,7 @@ def bottleneck_report(
     for name, value in (("points", points), ("per_class", per_class)):
         if value < 2:
             raise wrong(name, value, "2 rows or more")
-    generator = stream(seed)
+    generator = own_source(seed)
     whole = next(each([torch.arange(len(x))], points, generator))
     classes = classes_of(y, len(x)) if conditional else []
     parts = list(each(classes, per_class, generator))

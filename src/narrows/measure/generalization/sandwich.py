@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from narrows.errors import unknown, wrong
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 from narrows.measure.generalization.densities import FORMS, checked_code, local_information
 from narrows.measure.mi.result import MIResult
 from narrows.measure.mi.samples import sample
@@ -76,7 +76,7 @@ def sandwich_mi(
     """
     code, spread = checked_code(mean, std)
     _check(form, ref, draws)
-    generator = stream(seed)
+    generator = own_source(seed)
     noise = torch.randn(draws, *code.shape, generator=generator, dtype=torch.float64)
     noise = noise.to(code.device)
     parts = [torch.arange(len(code))] if y is None else classes_of(y, len(code))

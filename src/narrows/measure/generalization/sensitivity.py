@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from narrows.errors import wrong
-from narrows.measure.generalization.chance import stream
+from narrows.measure.generalization.chance import own_source
 from narrows.measure.generalization.densities import checked_code, log_densities
 
 _PIECE = 2**21  # of log densities: 16 MB
@@ -41,7 +41,7 @@ def sensitivity(
     """
     if not parts:
         raise wrong("parts", "none", "at least one")
-    generator = stream(seed)
+    generator = own_source(seed)
     most = 0.0
     for part in parts:
         rows, std = checked_code(part, deviation)

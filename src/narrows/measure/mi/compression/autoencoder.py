@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from narrows.errors import NarrowsError, wrong
-from narrows.measure.mi.compression.compressor import Floats, flat_rows
+from narrows.measure.mi.compression.compressor import Floats, flat_rows, rows_to_learn
 from narrows.train.randomness import generator, isolated
 
 LOSSES = {"l1": nn.functional.l1_loss, "l2": nn.functional.mse_loss}
@@ -86,17 +86,11 @@ class AutoencoderCompressor:
 
     def fit(self, x: Any) -> FittedAutoencoder:
         """Learn from `(N, ...)` rows, other than those to be measured."""
-        rows = flat_rows("x", x)
-        n, d = rows.shape
-        if self.k > d:
-            raise wrong("k", self.k, f"at most the {d} columns there are")
-        if n <= self.k:
-            raise wrong("x", f"{n} rows", f"more than k = {self.k}")
+        rows = rows_to_learn(x, self.k)
+        d = rows.shape[1]
         if self.shape is not None and math.prod(self.shape) != d:
             raise wrong("x", f"{d} columns", f"the {math.prod(self.shape)} of shape {self.shape}")
         mean, size = rows.mean(0), float(rows.std())
-        if not (rows != rows[0]).any():
-            raise wrong("x", "rows that are all alike", "rows that vary")
         values = torch.from_numpy((rows - mean) / size).float()
         found = []
         for start in range(self.starts):

@@ -65,6 +65,23 @@ def flat_rows(name: str, values: Any) -> Floats:
     return rows
 
 
+def rows_to_learn(x: Any, k: int) -> Floats:
+    """`(N, d)` rows from which k coordinates can be learnt.
+
+    Raises:
+        InvalidInput: fewer than k columns, no more than k rows, rows that are all alike; and as
+            `flat_rows`.
+    """
+    rows = flat_rows("x", x)
+    if k > rows.shape[1]:
+        raise wrong("k", k, f"at most the {rows.shape[1]} columns there are")
+    if len(rows) <= k:
+        raise wrong("x", f"{len(rows)} rows", f"more than k = {k}")
+    if not (rows != rows[0]).any():
+        raise wrong("x", "rows that are all alike", "rows that vary")
+    return rows
+
+
 def relative_error(fitted: FittedCompressor, x: Any) -> float:
     """The share of the rows' variance that is lost on the way there and back.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from narrows.errors import wrong
-from narrows.measure.mi.compression.compressor import Floats, flat_rows
+from narrows.measure.mi.compression.compressor import Floats, flat_rows, rows_to_learn
 
 _STILL = 1e-12  # of the largest variance: directions below it are rounding
 
@@ -86,17 +86,10 @@ class PCACompressor:
 
     def fit(self, x: Any) -> FittedPCA:
         """Find the components of `(N, ...)` rows."""
-        rows = flat_rows("x", x)
-        n, d = rows.shape
-        if self.k > d:
-            raise wrong("k", self.k, f"at most the {d} columns there are")
-        if n <= self.k:
-            raise wrong("x", f"{n} rows", f"more than k = {self.k}")
+        rows = rows_to_learn(x, self.k)
         mean = rows.mean(0)
         # Against a largest value of 1, no square overflows.
         size = float(np.abs(rows - mean).max())
-        if size == 0:
-            raise wrong("x", "rows that are all alike", "rows that vary")
         variances, directions = _largest((rows - mean) / size, self.k)
         moving = variances > _STILL * variances[0]
         warnings: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from narrows.claims.bit_networks import (
+from narrows.claims.shared.bit_networks import (
     BATCH,
     LAYERS,
     TRAIN,

@@ -1,0 +1,1 @@
+"""What several claim files share; no paper is claimed here."""
