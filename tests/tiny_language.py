@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from narrows.claims import information_capacity
+
 TEXTS = [
     "The array is sorted along the last axis.",
     "Returns the mean and the standard deviation of each column, in this order.",
@@ -48,18 +50,8 @@ class Bytes:
 @functools.cache
 def byte_pairs(vocabulary: int = 330) -> Any:
     """A byte-level tokenizer of the Tokenizers library, trained on the texts."""
-    tokenizers = pytest.importorskip("tokenizers", reason="trains a tokenizer")
-    plain = tokenizers.Tokenizer(tokenizers.models.BPE())
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = tokenizers.decoders.ByteLevel()
-    trainer = tokenizers.trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=["<s>"],
-        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    plain.train_from_iterator(TEXTS, trainer)
-    return plain
+    pytest.importorskip("tokenizers", reason="trains a tokenizer")
+    return information_capacity.byte_pairs(TEXTS, vocabulary)
 
 
 @functools.cache

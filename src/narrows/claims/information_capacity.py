@@ -181,10 +181,9 @@ def draw_texts(pool: Sequence[ShippedText], seed: int) -> Texts:
     return Texts(train, [t.text for t in order if t.module in held][:TEST_TEXTS])
 
 
-def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
-    """Byte pairs with a mark that stands first."""
+def byte_pairs(texts: Sequence[str], vocabulary: int) -> Any:
+    """A byte-level tokenizer of the Tokenizers library, trained on texts."""
     import tokenizers
-    import transformers
 
     plain = tokenizers.Tokenizer(tokenizers.models.BPE())
     plain.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -196,6 +195,15 @@ def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
         show_progress=False,
     )
     plain.train_from_iterator(texts, trainer)
+    return plain
+
+
+def train_tokenizer(texts: Sequence[str], vocabulary: int) -> Any:
+    """Byte pairs with a mark that stands first."""
+    import tokenizers
+    import transformers
+
+    plain = byte_pairs(texts, vocabulary)
     plain.post_processor = tokenizers.processors.TemplateProcessing(
         single="<s> $A", special_tokens=[("<s>", plain.token_to_id("<s>"))]
     )
